@@ -1,0 +1,280 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+	"archivolt/internal/cisco"
+	"archivolt/internal/problem"
+)
+
+// decryptCmd decrypts values one by one.
+type decryptCmd struct {
+	keyFlags
+	Encoding string `enum:"auto,base64,hex,raw" default:"auto" help:"How the value is written: auto, base64, hex or raw."`
+	In       string `placeholder:"FILE" help:"The value; standard input if left out."`
+	Out      string `placeholder:"FILE" help:"Where the plaintext goes; standard output if left out."`
+	Lines    bool   `help:"Take each line of the input as a value of its own."`
+}
+
+// Help shows examples.
+func (decryptCmd) Help() string {
+	return `Examples:
+
+    archivolt decrypt --private-key private_key.pem --key encrypted_key.pem --in value.txt
+    archivolt decrypt --private-key private_key.pem --key encrypted_key.pem --lines --in column.txt --out column.plain
+
+The input is one value; blanks and line ends in it do not matter. The output is what openssl enc -d writes, byte for byte, with no line end added.
+
+With --lines each line is a value and becomes one line of output; a line that cannot be opened becomes an empty one and is named. A plaintext with line ends of its own spreads over several lines: --json keeps each in one.`
+}
+
+// Run implements the command.
+func (c *decryptCmd) Run(a *app) error {
+	encoding, err := cisco.ParseEncoding(c.Encoding)
+	if err != nil {
+		return err
+	}
+	if c.Lines && encoding == cisco.Raw {
+		return problem.New(problem.Usage, "--lines", "raw values have no lines", "leave one of --lines and --encoding raw out")
+	}
+	list, err := c.openKeys(a)
+	if err != nil {
+		return err
+	}
+	ring := cisco.NewRing(list...)
+	if c.Lines {
+		return c.lines(a, ring, encoding)
+	}
+	return c.one(a, ring, encoding)
+}
+
+func (c *decryptCmd) one(a *app, ring *cisco.Ring, encoding cisco.Encoding) error {
+	object := c.In
+	if object == "" || object == "-" {
+		object = "standard input"
+	}
+	data, err := a.readValue(c.In)
+	if err != nil {
+		return err
+	}
+	ciphertext, found, err := cisco.DecodeValue(nil, object, data, encoding)
+	if err != nil {
+		return err
+	}
+	plain, key, err := ring.Decrypt(nil, ciphertext)
+	if err != nil {
+		return openProblem(object, err)
+	}
+	a.note("%s: %s, %d bytes, opened with key %s", object, found, len(ciphertext), key.Fingerprint())
+	if cisco.FirstBlockGarbled(plain) {
+		a.warn(object+": the first 16 bytes are not text and the rest is: the iv is wrong, or the start of the value was damaged",
+			"see whether another key file has the same key with another iv")
+	}
+	if a.json {
+		var line bytes.Buffer
+		r := decrypted{Encoding: found.String(), Key: key.Fingerprint()}
+		r.set(plain)
+		a.printJSON(&line, r)
+		return a.writeResult(c.Out, line.Bytes())
+	}
+	if a.outTerminal && c.Out == "" {
+		return a.showOnTerminal(plain)
+	}
+	return a.writeResult(c.Out, plain)
+}
+
+// decrypted is one value as JSON. A plaintext that is not UTF-8 is given as
+// Base64, so that nothing is lost.
+type decrypted struct {
+	Line     int     `json:"line,omitempty"`
+	Encoding string  `json:"encoding,omitempty"`
+	Key      string  `json:"key,omitempty"`
+	Text     *string `json:"text,omitempty"`
+	Base64   []byte  `json:"base64,omitempty"`
+	Error    string  `json:"error,omitempty"`
+}
+
+func (d *decrypted) set(plain []byte) {
+	if utf8.Valid(plain) {
+		s := string(plain)
+		d.Text = &s
+		return
+	}
+	d.Base64 = plain
+}
+
+// openProblem says why a value does not open.
+func openProblem(object string, err error) error {
+	switch {
+	case errors.Is(err, cisco.ErrNoKey):
+		return problem.New(problem.WrongKey, object,
+			"no key opens this value: it was encrypted with another key, or it is damaged, or it is not a ciphertext",
+			"pass every key the archive has had, each with its own --key")
+	case errors.Is(err, cisco.ErrAmbiguous):
+		return problem.New(problem.WrongKey, object,
+			"more than one key opens this value, so none can be trusted", "pass only the key of the time when the message was sent")
+	}
+	return problem.Newf(problem.Failed, object, "%v", err)
+}
+
+// lines decrypts one value per line, in bounded memory.
+func (c *decryptCmd) lines(a *app, ring *cisco.Ring, encoding cisco.Encoding) error {
+	in, err := a.openInput(c.In)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := a.openOutput(c.Out)
+	if err != nil {
+		return err
+	}
+	defer out.abort()
+	w := &lineWriter{w: bufio.NewWriterSize(out, 256<<10), json: a.json, terminal: a.outTerminal && c.Out == ""}
+	scanner := newLineScanner(in)
+	var ciphertext, plain []byte
+	for scanner.Scan() {
+		if w.line%1024 == 0 && a.ctx.Err() != nil {
+			return a.ctx.Err()
+		}
+		w.line++
+		line := scanner.Bytes()
+		if len(bytes.TrimSpace(line)) == 0 {
+			w.blank()
+			continue
+		}
+		object := ""
+		if ciphertext, _, err = cisco.DecodeValue(ciphertext[:0], object, line, encoding); err == nil {
+			var key *cisco.Key
+			if plain, key, err = ring.Decrypt(plain[:0], ciphertext); err == nil {
+				w.opened(plain, key)
+			} else {
+				err = openProblem(object, err)
+			}
+		}
+		if err != nil {
+			w.failed(a, err)
+		}
+		if w.err != nil {
+			return w.err
+		}
+	}
+	if err := scannerError(a, scanner, c.In, w.line); err != nil {
+		return err
+	}
+	return w.finish(a, out)
+}
+
+// lineWriter writes results in the order of the lines, and holds back the
+// placeholders of unreadable lines until something was opened: a run that
+// opens nothing writes nothing.
+type lineWriter struct {
+	w              *bufio.Writer
+	json, terminal bool
+
+	line      int // number of the current line, from 1
+	open, bad int // lines opened, lines that failed
+	broken    int // plaintexts with line ends of their own
+	held      int // placeholders not yet written
+	err       error
+}
+
+func (w *lineWriter) blank() {
+	if w.json {
+		return
+	}
+	if w.open == 0 {
+		w.held++
+		return
+	}
+	w.write([]byte("\n"))
+}
+
+func (w *lineWriter) opened(plain []byte, key *cisco.Key) {
+	w.open++
+	for ; w.held > 0; w.held-- {
+		w.write([]byte("\n"))
+	}
+	if w.json {
+		r := decrypted{Line: w.line, Key: key.Fingerprint()}
+		r.set(plain)
+		w.writeJSON(r)
+		return
+	}
+	if bytes.IndexByte(plain, '\n') >= 0 {
+		w.broken++
+	}
+	if w.terminal {
+		plain = visible(plain)
+	}
+	w.write(plain)
+	w.write([]byte("\n"))
+}
+
+// failed names the line on standard error; its place in the output stays.
+func (w *lineWriter) failed(a *app, err error) {
+	w.bad++
+	p := *a.asProblem(err)
+	p.Object, p.Try = fmt.Sprintf("line %d", w.line), ""
+	if w.json {
+		w.writeJSON(decrypted{Line: w.line, Error: p.What})
+		return
+	}
+	a.printProblem(&p)
+	w.blank()
+}
+
+func (w *lineWriter) writeJSON(r decrypted) {
+	var buf bytes.Buffer
+	(&app{}).printJSON(&buf, r)
+	w.write(buf.Bytes())
+}
+
+func (w *lineWriter) write(p []byte) {
+	if w.err == nil {
+		_, w.err = w.w.Write(p)
+	}
+}
+
+func (w *lineWriter) finish(a *app, out *output) error {
+	if w.open == 0 && w.bad > 0 {
+		return problem.New(problem.WrongKey, "", fmt.Sprintf("none of the %d values opened", w.bad),
+			"pass every key the archive has had, each with its own --key")
+	}
+	if err := errors.Join(w.err, w.w.Flush(), a.ctx.Err()); err != nil {
+		return err
+	}
+	if err := out.commit(); err != nil {
+		return err
+	}
+	if w.broken > 0 {
+		a.warn(fmt.Sprintf("%d values hold line ends of their own and spread over several lines", w.broken), "add --json to keep each in one line")
+	}
+	if w.bad > 0 {
+		return problem.New(problem.Partial, "", fmt.Sprintf("%d of %d values could not be opened; they are named above", w.bad, w.bad+w.open), "")
+	}
+	a.note("%d values opened", w.open)
+	return nil
+}
+
+// maxLine bounds a line of --lines in bytes.
+const maxLine = 64 << 20
+
+// newLineScanner splits input into lines, ended by LF or CR LF.
+func newLineScanner(r io.Reader) *bufio.Scanner {
+	s := bufio.NewScanner(r)
+	s.Buffer(make([]byte, 256<<10), maxLine)
+	return s
+}
+
+func scannerError(a *app, s *bufio.Scanner, name string, line int) error {
+	err := s.Err()
+	if errors.Is(err, bufio.ErrTooLong) {
+		return problem.Newf(problem.Failed, name, "line %d is longer than %d MiB", line+1, maxLine>>20)
+	}
+	return errors.Join(err, a.ctx.Err())
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"archivolt/internal/cisco"
+	"archivolt/internal/cisco/sample"
+	"archivolt/internal/durable"
+	"archivolt/internal/keys"
+	"archivolt/internal/problem"
+)
+
+// demoCmd shows the whole way once, with keys and messages of its own.
+type demoCmd struct {
+	Dir string `default:"archivolt-demo" placeholder:"DIR" help:"Folder for the sample; it is made if absent, and made anew if it is the demo's own."`
+}
+
+// Files of the demo, beside the key pair.
+const (
+	demoMarker   = ".archivolt-demo" // says that the folder is the demo's own
+	demoWrapped  = "encrypted_key.pem"
+	demoMessages = "messages.txt"
+)
+
+// Run implements the command.
+func (c *demoCmd) Run(a *app) error {
+	if err := c.prepare(); err != nil {
+		return err
+	}
+	path := func(name string) string { return filepath.Join(c.Dir, name) }
+
+	pair, err := keys.Generate(keys.DefaultBits)
+	if err != nil {
+		return err
+	}
+	if err := writePair(a, pair, c.Dir, nil); err != nil {
+		return err
+	}
+	key := sample.NewKey()
+	wrapped, err := cisco.Wrap("sample key", []byte(key.Text()), pair.Public(), cisco.TextOptions{})
+	if err != nil {
+		return err
+	}
+	var values strings.Builder
+	for _, body := range sample.Bodies() {
+		values.WriteString(key.Value(body) + "\n")
+	}
+	for name, content := range map[string]string{demoWrapped: wrapped, demoMessages: values.String()} {
+		if err := durable.Write(path(name), []byte(content)); err != nil {
+			return err
+		}
+	}
+
+	say := func(format string, args ...any) {
+		if !a.quiet && !a.json {
+			fmt.Fprintf(a.out, format+"\n", args...)
+		}
+	}
+	say("Made in %s:", c.Dir)
+	say("  %-18s the compliance officer's private key (RSA-%d); yours to keep secret", privateName, pair.Bits())
+	say("  %-18s its public half, which an officer gives to IM&P", publicName)
+	say("  %-18s the archive's key as IM&P hands it out, wrapped for the officer", demoWrapped)
+	say("  %-18s %d messages as they lie in the archive, for example", demoMessages, len(sample.Bodies()))
+	say("      %s\n", key.Value(sample.Bodies()[0]))
+	say("Opened with the private key:")
+	decrypt := decryptCmd{Encoding: cisco.Auto.String(), In: path(demoMessages), Lines: true}
+	decrypt.Key, decrypt.PrivateKey = []string{path(demoWrapped)}, []string{path(privateName)}
+	if err := decrypt.Run(a); err != nil {
+		return err
+	}
+	self, dir := programName(), filepath.ToSlash(c.Dir)
+	say("\nThe same by hand, and what else to try:")
+	say("  %s key inspect %s", self, keys.Quote(dir+"/"+privateName))
+	say("  %s key unwrap --private-key %s %s", self, keys.Quote(dir+"/"+privateName), keys.Quote(dir+"/"+demoWrapped))
+	say("  %s decrypt --private-key %s --key %s --lines --in %s", self,
+		keys.Quote(dir+"/"+privateName), keys.Quote(dir+"/"+demoWrapped), keys.Quote(dir+"/"+demoMessages))
+	say("  rm -r %s   when you have seen enough", keys.Quote(dir))
+	return nil
+}
+
+// prepare makes the folder, or empties it of an earlier demo's files. A folder
+// that is not the demo's own is refused.
+func (c *demoCmd) prepare() error {
+	entries, err := os.ReadDir(c.Dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	case len(entries) > 0:
+		if _, err := os.Lstat(filepath.Join(c.Dir, demoMarker)); err != nil {
+			return problem.New(problem.Failed, c.Dir, "this folder is not empty and not the demo's own, so nothing in it was touched",
+				"name another one with --dir DIR")
+		}
+	}
+	if err := durable.Write(filepath.Join(c.Dir, demoMarker), []byte("Made by archivolt demo. Everything here may be deleted.\n")); err != nil {
+		return err
+	}
+	for _, name := range []string{privateName, publicName, demoWrapped, demoMessages} {
+		if err := os.Remove(filepath.Join(c.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// programName is how the user can call this program again.
+func programName() string {
+	exe, err := os.Executable()
+	if err == nil && strings.Contains(filepath.ToSlash(exe), "/go-build") {
+		return "go run ./cmd/archivolt"
+	}
+	return "archivolt"
+}

@@ -1,0 +1,135 @@
+// Command archivolt is the compliance officer's tool: it opens the encrypted
+// archive of Cisco IM and Presence with the officer's private key.
+//
+// This file parses the command line and hands over; each subcommand has a file
+// of its own, and ui.go alone prints errors and picks exit codes.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/term"
+
+	"archivolt/internal/problem"
+)
+
+// version is set by the release build (see the Makefile).
+var version = ""
+
+// cli is the whole command line. Repeatable flags have sep:"none": a comma is
+// part of a file's name.
+type cli struct {
+	JSON    bool             `name:"json" help:"Print results and errors as JSON."`
+	Quiet   bool             `short:"q" help:"Print no notes and no warnings."`
+	Version kong.VersionFlag `help:"Print the version and stop."`
+
+	Demo    demoCmd    `cmd:"" help:"Make sample keys and encrypted messages, and open them."`
+	Keygen  keygenCmd  `cmd:"" help:"Make the officer's RSA key pair."`
+	Key     keyCmd     `cmd:"" help:"Look at keys, unwrap and wrap them."`
+	Decrypt decryptCmd `cmd:"" help:"Decrypt one value, or one on each line."`
+	Encrypt encryptCmd `cmd:"" help:"Encrypt one value, or one on each line, as IM&P does."`
+}
+
+// keyCmd groups what is done with key files.
+type keyCmd struct {
+	Inspect inspectCmd `cmd:"" help:"Say what a file is, in words. No secret is printed."`
+	Unwrap  unwrapCmd  `cmd:"" help:"Open the wrapped key that IM&P handed out."`
+	Wrap    wrapCmd    `cmd:"" help:"Wrap a key text for a public key, as IM&P hands it out."`
+}
+
+// app is what a command runs with: the outside world and the common flags.
+type app struct {
+	ctx    context.Context // done when the user presses Ctrl-C
+	in     io.Reader
+	out    io.Writer
+	err    io.Writer
+	getenv func(string) string
+
+	inTerminal, outTerminal, errTerminal bool
+
+	json, quiet bool
+}
+
+func main() { os.Exit(runMain()) }
+
+func runMain() int {
+	ctx, stop := signal.NotifyContext(context.Background(), interrupts...)
+	defer stop()
+	a := &app{
+		ctx: ctx, in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv,
+		inTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
+		outTerminal: term.IsTerminal(int(os.Stdout.Fd())),
+		errTerminal: term.IsTerminal(int(os.Stderr.Fd())),
+	}
+	return a.run(os.Args[1:])
+}
+
+// run executes one command line and returns the exit code.
+func (a *app) run(args []string) (code int) {
+	var c cli
+	type exit int // kong's wish to stop after --help and --version
+	defer func() {
+		if e, ok := recover().(exit); ok {
+			code = int(e)
+		}
+	}()
+	parser, err := kong.New(&c,
+		kong.Name("archivolt"),
+		kong.Description("Opens the encrypted message archive of Cisco IM and Presence with the compliance officer's private key.\n\n"+
+			"First steps:\n\n    archivolt demo"),
+		kong.Vars{"version": "archivolt " + versionText()},
+		kong.Writers(a.out, a.err),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Exit(func(code int) { panic(exit(code)) }),
+	)
+	if err != nil {
+		return a.fail(err)
+	}
+	command, err := parser.Parse(args)
+	a.json, a.quiet = c.JSON, c.Quiet
+	if err != nil {
+		return a.fail(&problem.Error{Class: problem.Usage, What: err.Error(), Try: "archivolt --help", Err: err})
+	}
+	if err := command.Run(a); err != nil {
+		return a.fail(err)
+	}
+	return 0
+}
+
+func versionText() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(unknown version)"
+}
+
+// note prints a line about what is being done, unless --quiet or --json.
+func (a *app) note(format string, args ...any) {
+	if !a.quiet && !a.json {
+		fmt.Fprintf(a.err, "archivolt: "+format+"\n", args...)
+	}
+}
+
+// warn prints something the user should mend, unless --quiet.
+func (a *app) warn(what, try string) {
+	if a.quiet {
+		return
+	}
+	if a.json {
+		a.printJSON(a.err, map[string]string{"warning": what, "try": try})
+		return
+	}
+	fmt.Fprintf(a.err, "archivolt: warning: %s\n", what)
+	if try != "" {
+		fmt.Fprintf(a.err, "  try: %s\n", try)
+	}
+}

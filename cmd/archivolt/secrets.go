@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+
+	"golang.org/x/term"
+
+	"archivolt/internal/cisco"
+	"archivolt/internal/keys"
+	"archivolt/internal/problem"
+)
+
+// passphraseVar is the environment variable that may hold a passphrase.
+const passphraseVar = "ARCHIVOLT_PASSPHRASE"
+
+// passphraseFlag is where passphrases come from; none is ever an argument.
+type passphraseFlag struct {
+	PassphraseFile []string `sep:"none" placeholder:"FILE" help:"File whose first line is the passphrase of a private key. Repeatable: each is tried on every key. Otherwise ARCHIVOLT_PASSPHRASE, otherwise a prompt."`
+}
+
+// padFlag allows what openssl does with short hex.
+type padFlag struct {
+	PadShortHex bool `help:"Fill a key or iv with too few hex digits with zeros on the right, as openssl does."`
+}
+
+// privateFlags name the officer's private keys.
+type privateFlags struct {
+	PrivateKey []string `sep:"none" placeholder:"FILE" help:"RSA private key: PEM or DER, PKCS #8 or PKCS #1. Repeatable: each wrapped key is tried with each."`
+	passphraseFlag
+}
+
+// keyFlags name the keys of an archive.
+type keyFlags struct {
+	privateFlags
+	Key []string `sep:"none" placeholder:"FILE" help:"Key from IM&P, wrapped or already unwrapped. Repeatable."`
+	padFlag
+}
+
+// openKeys reads and unwraps every key named on the command line.
+func (f *keyFlags) openKeys(a *app) ([]*cisco.Key, error) {
+	if len(f.Key) == 0 {
+		return nil, problem.New(problem.Usage, "", "no key was given",
+			"add --key FILE, the key file from IM&P, and --private-key FILE")
+	}
+	var files []*cisco.KeyFile
+	wrapped := false
+	for _, name := range f.Key {
+		file, err := a.readKeyFile(name)
+		if err != nil {
+			return nil, err
+		}
+		wrapped = wrapped || file.Wrapped()
+		files = append(files, file)
+	}
+	var privates []*keys.Private
+	if wrapped { // an unwrapped key needs no private key, so no passphrase either
+		var err error
+		if privates, err = f.openPrivates(a); err != nil {
+			return nil, err
+		}
+	}
+	var opened []*cisco.Key
+	for _, file := range files {
+		u, err := file.Unwrap(privates, cisco.TextOptions{PadShortHex: f.PadShortHex})
+		if err != nil {
+			return nil, err
+		}
+		opened = append(opened, u.Key)
+	}
+	return opened, nil
+}
+
+func (a *app) readKeyFile(name string) (*cisco.KeyFile, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	file, err := cisco.ParseKeyFile(name, data)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range file.Notes {
+		a.note("%s: the file %s", name, n)
+	}
+	if !file.Wrapped() {
+		a.warnIfShared(name, "this unwrapped key")
+	}
+	return file, nil
+}
+
+// openPrivates reads the private keys, asking for passphrases where needed.
+func (f *privateFlags) openPrivates(a *app) ([]*keys.Private, error) {
+	passphrases, err := f.read(a)
+	if err != nil {
+		return nil, err
+	}
+	var all []*keys.Private
+	for _, name := range f.PrivateKey {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		found, err := keys.ParsePrivate(name, data, passphrases...)
+		if errors.Is(err, keys.ErrNeedPassphrase) {
+			var typed []byte
+			if typed, err = a.prompt("Passphrase of " + name + ": "); err != nil {
+				return nil, err
+			}
+			if typed != nil {
+				passphrases = append(passphrases, typed)
+			}
+			found, err = keys.ParsePrivate(name, data, passphrases...)
+		}
+		if err != nil {
+			return nil, err
+		}
+		a.warnIfShared(name, "this private key")
+		for _, p := range found {
+			if p.Weak() {
+				a.warn(fmt.Sprintf("%s: this RSA-%d key is weak by today's measure, which asks for RSA-%d", name, p.Bits(), keys.MinBits),
+					"make a new pair with archivolt keygen and give its public key to IM&P")
+			}
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+// read returns the passphrases that were given without asking.
+func (f *passphraseFlag) read(a *app) ([][]byte, error) {
+	var all [][]byte
+	for _, name := range f.PassphraseFile {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		if text, ok := keys.DecodeText(data); ok {
+			data = text.Data // a Windows editor's byte order mark is not part of it
+		}
+		line, _, _ := bytes.Cut(data, []byte("\n"))
+		if len(line) == 0 {
+			return nil, problem.New(problem.Passphrase, name, "the first line of this passphrase file is empty", "write the passphrase into its first line")
+		}
+		a.warnIfShared(name, "this passphrase")
+		all = append(all, line)
+	}
+	if len(all) == 0 {
+		if p := a.getenv(passphraseVar); p != "" {
+			all = append(all, []byte(p))
+		}
+	}
+	return all, nil
+}
+
+// prompt asks for a secret on the terminal, without echo. Away from a terminal
+// it returns nil.
+func (a *app) prompt(question string) ([]byte, error) {
+	tty, ok := a.terminal()
+	if !ok {
+		return nil, nil
+	}
+	fd := int(tty.Fd())
+	state, err := term.GetState(fd)
+	if err != nil {
+		return nil, err
+	}
+	type answer struct {
+		text []byte
+		err  error
+	}
+	got := make(chan answer, 1)
+	fmt.Fprint(a.err, question)
+	go func() {
+		text, err := term.ReadPassword(fd)
+		got <- answer{text, err}
+	}()
+	select {
+	case <-a.ctx.Done():
+		_ = term.Restore(fd, state) // leave the terminal echoing again
+		fmt.Fprintln(a.err)
+		return nil, a.ctx.Err()
+	case r := <-got:
+		fmt.Fprintln(a.err)
+		return r.text, r.err
+	}
+}
+
+// terminal returns where to ask: standard input, or the controlling terminal
+// when standard input is a pipe but somebody watches.
+func (a *app) terminal() (*os.File, bool) {
+	if a.inTerminal {
+		return os.Stdin, true
+	}
+	if !a.errTerminal {
+		return nil, false
+	}
+	tty, err := os.OpenFile(ttyDevice, os.O_RDWR, 0)
+	if err != nil {
+		return nil, false
+	}
+	return tty, true
+}
+
+// warnIfShared warns when others than the owner can read a secret file.
+// Windows has no mode bits to tell by.
+func (a *app) warnIfShared(name, what string) {
+	if runtime.GOOS == "windows" {
+		return
+	}
+	info, err := os.Stat(name)
+	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
+		return
+	}
+	a.warn(fmt.Sprintf("%s: others than you can read %s (mode %04o)", name, what, info.Mode().Perm()),
+		"chmod 600 "+keys.Quote(name))
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"syscall"
+
+	"archivolt/internal/durable"
+	"archivolt/internal/keys"
+	"archivolt/internal/problem"
+)
+
+// exitCode gives each class of outcome its code (docs/exit-codes.md).
+func exitCode(c problem.Class) int {
+	switch c {
+	case problem.Usage:
+		return 2
+	case problem.Partial:
+		return 3
+	case problem.Passphrase:
+		return 11
+	case problem.WrongKey:
+		return 12
+	case problem.Interrupted:
+		return 130
+	}
+	return 1
+}
+
+// fail prints err for a person, or as JSON, and returns the exit code.
+func (a *app) fail(err error) int {
+	p := a.asProblem(err)
+	code := exitCode(p.Class)
+	if errors.Is(err, syscall.EPIPE) {
+		return code // the reader of our output has left: "| head"
+	}
+	if a.json {
+		a.printJSON(a.err, struct {
+			Error  string `json:"error"`
+			Object string `json:"object,omitempty"`
+			Try    string `json:"try,omitempty"`
+			Exit   int    `json:"exit"`
+		}{p.What, p.Object, p.Try, code})
+		return code
+	}
+	a.printProblem(p)
+	return code
+}
+
+func (a *app) printProblem(p *problem.Error) {
+	fmt.Fprintf(a.err, "archivolt: %s\n", p.Error())
+	if p.Try != "" {
+		fmt.Fprintf(a.err, "  try: %s\n", p.Try)
+	}
+}
+
+// asProblem turns any error into one that a person can act on.
+func (a *app) asProblem(err error) *problem.Error {
+	if a.ctx.Err() != nil {
+		return problem.New(problem.Interrupted, "", "interrupted; nothing unfinished was kept", "")
+	}
+	var p *problem.Error
+	if errors.As(err, &p) {
+		return p
+	}
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return fileProblem(path)
+	}
+	if errors.Is(err, durable.ErrRemnant) {
+		return problem.New(problem.Failed, "", err.Error(), "see that no other archivolt is running, then remove that file")
+	}
+	return problem.New(problem.Failed, "", err.Error(), "")
+}
+
+// fileProblem says what kept a file from being read or written.
+func fileProblem(err *fs.PathError) *problem.Error {
+	p := problem.New(problem.Failed, err.Path, "", "")
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		p.What, p.Try = "there is no such file or folder", "check the name; ls shows what is there"
+	case errors.Is(err, fs.ErrExist):
+		p.What, p.Try = "this already exists and is not overwritten", "choose another name, or move it away first"
+	case errors.Is(err, fs.ErrPermission):
+		p.What, p.Try = "permission denied", "ls -l "+keys.Quote(err.Path)
+	case errors.Is(err, syscall.EISDIR):
+		p.What, p.Try = "this is a folder, not a file", "name the file in it"
+	default:
+		p.What = err.Err.Error()
+	}
+	return p
+}
+
+// printJSON writes v and a line end.
+func (a *app) printJSON(w io.Writer, v any) {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(v) // a result's reader is checked where results are written
+}

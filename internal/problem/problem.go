@@ -1,0 +1,65 @@
+// Package problem is the one way in which Archivolt's packages say what went
+// wrong: what is the matter, with which file or value, and what mends it.
+// Only cmd/archivolt/ui.go turns a problem into text and an exit code.
+//
+// A problem never holds a key, a passphrase or the text of a message.
+package problem
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Class is the kind of outcome a problem stands for. Each class has one exit
+// code, listed in docs/exit-codes.md.
+type Class int
+
+const (
+	Failed      Class = iota // the work could not be done
+	Usage                    // the command was called wrongly
+	Partial                  // done, except for the rows that were named
+	Passphrase               // a passphrase is missing or wrong
+	WrongKey                 // a private key does not open a wrapped key, or no key opens a value
+	Interrupted              // the user stopped the command
+)
+
+// Error is a problem as a person should read it.
+type Error struct {
+	Class  Class
+	Object string // the file, row or flag it is about; may be empty
+	What   string // what is wrong: lower case, no full stop
+	Try    string // the command or act that mends it; may be empty
+	Err    error  // the cause, for errors.Is; not shown
+}
+
+// Error gives the object and what is wrong with it, without the remedy.
+func (e *Error) Error() string {
+	if e.Object == "" {
+		return e.What
+	}
+	return e.Object + ": " + e.What
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// New makes a problem of class c. The remedy is a sentence or a command that
+// can be pasted into a shell.
+func New(c Class, object, what, try string) *Error {
+	return &Error{Class: c, Object: object, What: what, Try: try}
+}
+
+// Newf is New with a formatted description and no remedy.
+func Newf(c Class, object, format string, args ...any) *Error {
+	return &Error{Class: c, Object: object, What: fmt.Sprintf(format, args...)}
+}
+
+// ClassOf returns the class of the first problem in err's chain, and Failed
+// for an error that is none.
+func ClassOf(err error) Class {
+	var p *Error
+	if errors.As(err, &p) {
+		return p.Class
+	}
+	return Failed
+}
