@@ -70,11 +70,22 @@ func (c *decryptCmd) one(a *app, ring *cisco.Ring, encoding cisco.Encoding) erro
 	if err != nil {
 		return openProblem(object, err)
 	}
+	if err := c.write(a, plain, found, key); err != nil {
+		return err
+	}
 	a.note("%s: %s, %d bytes, opened with key %s", object, found, len(ciphertext), key.Fingerprint())
-	if cisco.FirstBlockGarbled(plain) {
+	switch {
+	case cisco.FirstBlockGarbled(plain):
 		a.warn(object+": the first 16 bytes are not text and the rest is: the iv is wrong, or the start of the value was damaged",
 			"see whether another key file has the same key with another iv")
+	case !cisco.IsText(plain):
+		a.warn(object+": what came out is not text: a wrong key opens one value in 255 by chance, and damage can go unnoticed",
+			"open other values of the same time with this key, and this one with other keys")
 	}
+	return nil
+}
+
+func (c *decryptCmd) write(a *app, plain []byte, found cisco.Encoding, key *cisco.Key) error {
 	if a.json {
 		var line bytes.Buffer
 		r := decrypted{Encoding: found.String(), Key: key.Fingerprint()}
@@ -137,7 +148,7 @@ func (c *decryptCmd) lines(a *app, ring *cisco.Ring, encoding cisco.Encoding) er
 	w := &lineWriter{w: bufio.NewWriterSize(out, 256<<10), json: a.json, terminal: a.outTerminal && c.Out == ""}
 	scanner := newLineScanner(in)
 	var ciphertext, plain []byte
-	for scanner.Scan() {
+	for nextLine(scanner) {
 		if w.line%1024 == 0 && a.ctx.Err() != nil {
 			return a.ctx.Err()
 		}
@@ -179,6 +190,8 @@ type lineWriter struct {
 	line      int // number of the current line, from 1
 	open, bad int // lines opened, lines that failed
 	broken    int // plaintexts with line ends of their own
+	notText   int // plaintexts that are no text
+	firstOdd  int // line of the first of these
 	held      int // placeholders not yet written
 	err       error
 }
@@ -196,6 +209,11 @@ func (w *lineWriter) blank() {
 
 func (w *lineWriter) opened(plain []byte, key *cisco.Key) {
 	w.open++
+	if !cisco.IsText(plain) {
+		if w.notText++; w.notText == 1 {
+			w.firstOdd = w.line
+		}
+	}
 	for ; w.held > 0; w.held-- {
 		w.write([]byte("\n"))
 	}
@@ -254,6 +272,10 @@ func (w *lineWriter) finish(a *app, out *output) error {
 	if w.broken > 0 {
 		a.warn(fmt.Sprintf("%d values hold line ends of their own and spread over several lines", w.broken), "add --json to keep each in one line")
 	}
+	if w.notText > 0 {
+		a.warn(fmt.Sprintf("%d values opened to what is not text, the first in line %d: a wrong key opens one value in 255 by chance, and damage can go unnoticed", w.notText, w.firstOdd),
+			"see which key was used with --json, and pass every key the archive has had")
+	}
 	if w.bad > 0 {
 		return problem.New(problem.Partial, "", fmt.Sprintf("%d of %d values could not be opened; they are named above", w.bad, w.bad+w.open), "")
 	}
@@ -270,6 +292,10 @@ func newLineScanner(r io.Reader) *bufio.Scanner {
 	s.Buffer(make([]byte, 256<<10), maxLine)
 	return s
 }
+
+// nextLine moves to the next whole line. After a read error the scanner would
+// still give what it has of the line that was cut.
+func nextLine(s *bufio.Scanner) bool { return s.Scan() && s.Err() == nil }
 
 func scannerError(a *app, s *bufio.Scanner, name string, line int) error {
 	err := s.Err()

@@ -67,7 +67,7 @@ func (c *encryptCmd) lines(a *app, key *cisco.Key, encoding cisco.Encoding) erro
 	scanner := newLineScanner(in)
 	var ciphertext []byte
 	line := 0
-	for ; scanner.Scan() && a.ctx.Err() == nil; line++ {
+	for ; nextLine(scanner) && a.ctx.Err() == nil; line++ {
 		ciphertext = key.Encrypt(ciphertext[:0], scanner.Bytes())
 		if err := writeAll(w, append(encoding.Encode(ciphertext), '\n')); err != nil {
 			return err

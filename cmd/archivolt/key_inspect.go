@@ -56,7 +56,7 @@ func (c *inspectCmd) Run(a *app) error {
 		if err != nil || keys.BlockBits(wrapped.Size()) == 0 {
 			return problem.New(problem.Failed, c.File, "this is "+file.Main().Describe(), "archivolt key inspect --help tells what is")
 		}
-		found = []inspected{{What: fmt.Sprintf("one RSA-%d block: perhaps a wrapped key", wrapped.Size()*8), Bits: wrapped.Size() * 8, Use: useWrapped}}
+		found = []inspected{{What: fmt.Sprintf("one RSA-%d block: perhaps a wrapped key", wrapped.Size()*8), Bits: wrapped.Size() * 8, Use: useWrapped(c.File)}}
 		notes = wrapped.Notes
 	}
 	if a.json {
@@ -78,7 +78,9 @@ func (c *inspectCmd) Run(a *app) error {
 	return nil
 }
 
-const useWrapped = "open it with: archivolt key unwrap --private-key private_key.pem FILE"
+func useWrapped(name string) string {
+	return "open it with: archivolt key unwrap --private-key private_key.pem " + keys.Quote(name)
+}
 
 // examine adds what can be learned by parsing the item.
 func (c *inspectCmd) examine(a *app, item keys.Item, data []byte, one *inspected) error {
@@ -99,7 +101,9 @@ func (c *inspectCmd) examine(a *app, item keys.Item, data []byte, one *inspected
 		if err != nil {
 			return err
 		}
-		if item.Encryption.Unreadable != "" || len(passphrases) > 0 {
+		if item.Encryption.Unreadable != "" {
+			one.Use = item.Encryption.Unreadable + "; convert it with: " + item.Advice(c.File)
+		} else if len(passphrases) > 0 {
 			list, err := keys.ParsePrivate(c.File, data, passphrases...)
 			if err != nil {
 				return err
@@ -114,8 +118,10 @@ func (c *inspectCmd) examine(a *app, item keys.Item, data []byte, one *inspected
 		} else {
 			one.Use = fmt.Sprintf("weak by today's measure, which asks for RSA-%d", keys.MinBits)
 		}
+	case keys.LegacyPrivate, keys.OpenSSHPrivate, keys.PuTTYPrivate, keys.PKCS12, keys.JavaKeyStore, keys.DamagedPrivate, keys.BrokenPEM:
+		one.Use = "not read here: " + item.Advice(c.File)
 	case keys.WrappedKey:
-		one.Use = useWrapped
+		one.Use = useWrapped(c.File)
 	case keys.KeyText:
 		a.warnIfShared(c.File, "this unwrapped key")
 		key, err := cisco.ParseKeyText(c.File, data, cisco.TextOptions{})

@@ -70,8 +70,10 @@ func (a *app) asProblem(err error) *problem.Error {
 	if errors.As(err, &path) {
 		return fileProblem(path)
 	}
-	if errors.Is(err, durable.ErrRemnant) {
-		return problem.New(problem.Failed, "", err.Error(), "see that no other archivolt is running, then remove that file")
+	var remnant *durable.RemnantError
+	if errors.As(err, &remnant) {
+		return problem.New(problem.Failed, remnant.Path, "an earlier run left this file unfinished, or another one is writing it now",
+			"see that no other archivolt is running, then: rm "+keys.Quote(remnant.Path))
 	}
 	return problem.New(problem.Failed, "", err.Error(), "")
 }

@@ -86,7 +86,7 @@ var keyLine = regexp.MustCompile(`(?i)^\s*(key|iv)\s*=\s*(.*?)\s*$`)
 func ParseKeyText(object string, text []byte, opt TextOptions) (*Key, error) {
 	decoded, ok := keys.DecodeText(text)
 	if !ok {
-		return nil, problem.Newf(problem.Failed, object, "this is not a key text: it has bytes that are not text")
+		return nil, problem.New(problem.Failed, object, "this is not a key text: it has bytes that are not text", keyAgain)
 	}
 	var found struct{ key, iv string }
 	for _, line := range strings.Split(string(decoded.Data), "\n") {

@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/pem"
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"archivolt/internal/keys"
 	"archivolt/internal/problem"
@@ -71,11 +72,7 @@ func (f *KeyFile) decode(data []byte) ([]byte, error) {
 	if !isText {
 		return data, nil // the raw block
 	}
-	body, err := f.dearmour(text.Data)
-	if err != nil {
-		return nil, err
-	}
-	joined := strings.Join(strings.Fields(string(body)), "")
+	joined := strings.Join(strings.Fields(string(f.dearmour(text.Data))), "")
 	if block, err := hex.DecodeString(joined); err == nil && keys.BlockBits(len(block)) != 0 {
 		f.Notes = append(f.Notes, "is hexadecimal")
 		return block, nil
@@ -97,24 +94,20 @@ func (f *KeyFile) decode(data []byte) ([]byte, error) {
 }
 
 // dearmour removes PEM armour around the Base64, which some people add because
-// the file is called .pem. Any label will do.
-func (f *KeyFile) dearmour(text []byte) ([]byte, error) {
-	trimmed := bytes.TrimSpace(text)
-	if !bytes.HasPrefix(trimmed, []byte("-----BEGIN")) {
-		return text, nil
-	}
-	f.Notes = append(f.Notes, "has PEM armour around the Base64")
-	if block, _ := pem.Decode(trimmed); block != nil {
-		return []byte(base64.StdEncoding.EncodeToString(block.Bytes)), nil
-	}
-	// encoding/pem wants lines of its own kind; the armour is taken off by hand.
+// the file is called .pem. Any label and any kind of dash will do: no line of
+// Base64 begins with one.
+func (f *KeyFile) dearmour(text []byte) []byte {
 	var inner [][]byte
-	for _, line := range bytes.Split(trimmed, []byte("\n")) {
-		if !bytes.HasPrefix(bytes.TrimSpace(line), []byte("-----")) {
+	lines := bytes.Split(text, []byte("\n"))
+	for _, line := range lines {
+		if r, _ := utf8.DecodeRune(bytes.TrimSpace(line)); !unicode.Is(unicode.Dash, r) {
 			inner = append(inner, line)
 		}
 	}
-	return bytes.Join(inner, []byte("\n")), nil
+	if len(inner) < len(lines) {
+		f.Notes = append(f.Notes, "has PEM armour around the Base64")
+	}
+	return bytes.Join(inner, []byte("\n"))
 }
 
 func (f *KeyFile) decodeBase64(joined string) ([]byte, error) {
@@ -195,6 +188,9 @@ func (f *KeyFile) Unwrap(privates []*keys.Private, opt TextOptions) (*Unwrapped,
 func describeInside(err error) error {
 	if p, ok := err.(*problem.Error); ok {
 		inside := *p
+		if inside.Try == "" || inside.Try == keyAgain {
+			inside.Try = downloadKey
+		}
 		inside.What = "it opens, but what is inside is not IM&P's key text: " + p.What
 		return &inside
 	}

@@ -39,9 +39,11 @@ func (r *Ring) Decrypt(dst, ciphertext []byte) ([]byte, *Key, error) {
 	if len(r.decrypters) == 1 {
 		out, err := r.decrypters[0].Decrypt(dst, ciphertext)
 		if errors.Is(err, ErrPadding) {
-			err = ErrNoKey
+			return dst, nil, ErrNoKey
+		} else if err != nil {
+			return dst, nil, err
 		}
-		return out, r.decrypters[0].key, err
+		return out, r.decrypters[0].key, nil
 	}
 	var texts, others []*Decrypter
 	for _, d := range r.decrypters {
@@ -81,12 +83,13 @@ func FirstBlockGarbled(plain []byte) bool {
 	for i := 0; i < utf8.UTFMax-1 && len(rest) > 0 && !utf8.RuneStart(rest[0]); i++ {
 		rest = rest[1:] // a character that the block boundary cuts
 	}
-	return isText(rest) && !isText(plain)
+	return IsText(rest) && !IsText(plain)
 }
 
-// isText tells whether p is UTF-8 without the control characters that no
-// message holds (XML 1.0 section 2.2).
-func isText(p []byte) bool {
+// IsText tells whether p is UTF-8 without the control characters that no
+// message holds (XML 1.0 section 2.2). A wrong key opens one value in 255 by
+// chance; what comes out then is hardly ever text.
+func IsText(p []byte) bool {
 	for _, c := range p {
 		if c < ' ' && c != '\n' && c != '\r' && c != '\t' {
 			return false

@@ -9,7 +9,6 @@ package durable
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -21,9 +20,13 @@ const Suffix = ".partial"
 // filePerm lets only the owner read and write.
 const filePerm = 0o600
 
-// ErrRemnant is returned when NAME.partial already exists: an earlier run did
-// not finish, or another one is writing this moment.
-var ErrRemnant = errors.New("an unfinished file of an earlier run is in the way")
+// RemnantError says that an unfinished file is in the way: an earlier run was
+// killed, or another one is writing this moment.
+type RemnantError struct{ Path string }
+
+func (e *RemnantError) Error() string {
+	return e.Path + ": an unfinished file of an earlier run is in the way"
+}
 
 // File is a file under construction. It is not safe for concurrent use.
 type File struct {
@@ -54,7 +57,7 @@ func create(path string, exclusive bool) (*File, error) {
 	}
 	f, err := os.OpenFile(path+Suffix, os.O_WRONLY|os.O_CREATE|os.O_EXCL, filePerm)
 	if errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("%s%s: %w", path, Suffix, ErrRemnant)
+		return nil, &RemnantError{Path: path + Suffix}
 	}
 	if err != nil {
 		return nil, err

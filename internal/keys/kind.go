@@ -93,13 +93,13 @@ func (i Item) noun() string {
 	case CertificateBundle:
 		return "a bundle of certificates (PKCS #7)"
 	case Parameters:
-		return "key parameters without a key"
+		return "a set of key parameters without a key"
 	case WrappedKey:
 		return fmt.Sprintf("Base64 of one RSA-%d block, as IM&P hands out a wrapped key", i.Bits)
 	case KeyText:
 		return "an unwrapped key text (key = ..., iv = ...)"
 	}
-	return "not a kind of key file known here"
+	return "no kind of key file that is known here"
 }
 
 // article puts "a" or "an" before the name of an algorithm.

@@ -2,8 +2,12 @@ package keys
 
 import "archivolt/internal/problem"
 
+// Advice tells what to do with an item of the file name that was meant as a
+// private key and is none that this program reads.
+func (i Item) Advice(name string) string { return notPrivate(name, i).Try }
+
 // notPrivate says why a file given as a private key cannot be one.
-func notPrivate(name string, i Item) error {
+func notPrivate(name string, i Item) *problem.Error {
 	what, try := "this is "+i.Describe()+", not an RSA private key", ""
 	file := Quote(name)
 	switch i.Kind {
@@ -17,7 +21,7 @@ func notPrivate(name string, i Item) error {
 		what = "this is " + i.Describe() + ", which this program does not read"
 		try = convertEncrypted(name)
 	case OtherPrivate:
-		what = "this is " + i.Describe() + "; IM&P wraps its key for an RSA key only"
+		what = "this is " + i.Describe() + "; IM&P wraps its key with RSA"
 		try = "look for the private key whose public half was given to IM&P"
 	case OpenSSHPrivate:
 		what = "this is " + i.Describe() + ", which this program does not read"
@@ -30,8 +34,8 @@ func notPrivate(name string, i Item) error {
 		try = "openssl pkcs12 -in " + file + " -nocerts -out private_key.pem"
 	case JavaKeyStore:
 		what = "this is " + i.Describe() + ", which this program does not read"
-		try = "keytool -importkeystore -srckeystore " + file + " -destkeystore store.p12 -deststoretype PKCS12" +
-			" && openssl pkcs12 -in store.p12 -nocerts -out private_key.pem"
+		try = "keytool -importkeystore -srckeystore " + file + " -destkeystore converted.p12 -deststoretype PKCS12" +
+			" && openssl pkcs12 -in converted.p12 -nocerts -out private_key.pem"
 	case RSAPublic, OtherPublic, OpenSSHPublic:
 		what = "this is " + i.Describe() + ", not the private key"
 		try = "pass the other half of the pair, often called private_key.pem: a public key cannot open anything"
@@ -48,7 +52,10 @@ func notPrivate(name string, i Item) error {
 	case Empty:
 		what = "this file is empty"
 		try = "copy the private key again"
-	case Parameters, Unknown:
+	case Unknown:
+		what = "this is " + i.Describe()
+		try = "see what is expected with: archivolt key inspect --help"
+	case Parameters:
 		try = "see what is expected with: archivolt key inspect --help"
 	}
 	return problem.New(problem.Failed, name, what, try)

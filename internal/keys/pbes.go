@@ -79,6 +79,19 @@ var ciphers = map[string]blockCipher{
 	"2.16.840.1.101.3.4.1.42": {"AES-256-CBC", 16, 16},
 }
 
+// otherCiphers are ciphers that openssl can use here and this program does not
+// read.
+var otherCiphers = map[string]string{
+	"1.2.392.200011.61.1.1.1.2": "Camellia-128-CBC",
+	"1.2.392.200011.61.1.1.1.3": "Camellia-192-CBC",
+	"1.2.392.200011.61.1.1.1.4": "Camellia-256-CBC",
+	"1.2.410.200046.1.1.2":      "ARIA-128-CBC",
+	"1.2.410.200046.1.1.7":      "ARIA-192-CBC",
+	"1.2.410.200046.1.1.12":     "ARIA-256-CBC",
+	"1.2.840.113549.3.2":        "RC2-CBC",
+	"1.3.14.3.2.7":              "DES-CBC",
+}
+
 // prf is a pseudo-random function of PBKDF2 (RFC 8018 appendix B.1.2).
 type prf struct {
 	name string
@@ -200,7 +213,11 @@ func describeKDF(kdf pkix.AlgorithmIdentifier) (name, problem string) {
 func describeCipher(c pkix.AlgorithmIdentifier, dataLen int) (name, problem string) {
 	known, ok := ciphers[c.Algorithm.String()]
 	if !ok {
-		return "cipher " + c.Algorithm.String(), "its cipher " + c.Algorithm.String() + " is not supported"
+		name = otherCiphers[c.Algorithm.String()]
+		if name == "" {
+			name = "cipher " + c.Algorithm.String()
+		}
+		return name, name + " is not supported"
 	}
 	var iv []byte
 	if _, err := asn1.Unmarshal(c.Parameters.FullBytes, &iv); err != nil || len(iv) != known.iv {
