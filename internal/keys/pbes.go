@@ -18,7 +18,7 @@ import (
 // Bounds on what a key file may ask of this machine. OpenSSL's defaults are
 // far below: 2,048 iterations, and N 16384, r 8, p 1 for scrypt.
 const (
-	maxIterations   = 50_000_000 // PBKDF2 rounds, some ten seconds
+	maxIterations   = 10_000_000 // PBKDF2 rounds, some seconds
 	maxScryptMemory = 1 << 30    // bytes, 128·N·r
 	maxScryptWork   = 1 << 32    // 128·N·r·p
 )
