@@ -42,6 +42,9 @@ func (c *decryptCmd) Run(a *app) error {
 	if c.Lines && encoding == cisco.Raw {
 		return problem.New(problem.Usage, "--lines", "raw values have no lines", "leave one of --lines and --encoding raw out")
 	}
+	if err := protect(c.Out, append(c.files(), c.In)...); err != nil {
+		return err
+	}
 	list, err := c.openKeys(a)
 	if err != nil {
 		return err
@@ -78,6 +81,8 @@ func (c *decryptCmd) one(a *app, ring *cisco.Ring, encoding cisco.Encoding) erro
 	case cisco.FirstBlockGarbled(plain):
 		a.warn(object+": the first 16 bytes are not text and the rest is: the iv is wrong, or the start of the value was damaged",
 			"see whether another key file has the same key with another iv")
+	case !cisco.IsText(plain) && bytes.Count(bytes.TrimSpace(data), []byte("\n")) > 0:
+		a.warn(object+": what came out is not text: perhaps each line is a value of its own", "add --lines")
 	case !cisco.IsText(plain):
 		a.warn(object+": what came out is not text: a wrong key opens one value in 255 by chance, and damage can go unnoticed",
 			"open other values of the same time with this key, and this one with other keys")

@@ -35,6 +35,9 @@ func (c *encryptCmd) Run(a *app) error {
 	if c.Lines && encoding == cisco.Raw {
 		return problem.New(problem.Usage, "--lines", "raw values have no lines", "leave one of --lines and --encoding raw out")
 	}
+	if err := protect(c.Out, append(c.files(), c.In)...); err != nil {
+		return err
+	}
 	list, err := c.openKeys(a)
 	if err != nil {
 		return err

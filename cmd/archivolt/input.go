@@ -104,6 +104,21 @@ type output struct {
 	file *durable.File
 }
 
+// protect refuses an output that is one of the files being read: a mistyped
+// --out must not replace the only copy of a key or a message.
+func protect(out string, inputs ...string) error {
+	info, err := os.Stat(out)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	for _, name := range inputs {
+		if in, err := os.Stat(name); err == nil && os.SameFile(info, in) {
+			return problem.New(problem.Usage, out, "this is one of the files being read, and is not overwritten", "choose another name for --out")
+		}
+	}
+	return nil
+}
+
 // openOutput opens standard output or the named file.
 func (a *app) openOutput(name string) (*output, error) {
 	if name == "" || name == "-" {

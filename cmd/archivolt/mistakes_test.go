@@ -133,8 +133,10 @@ var publicMistakes = []mistake{
 	{"PEM that is cut off", "key wrap --public-key cutpublic.pem key.txt"},
 	{"an empty file", "key wrap --public-key empty key.txt"},
 	{"a text that is no key", "key wrap --public-key public.pem note.txt"},
+	{"an empty text", "key wrap --public-key public.pem empty"},
 	{"a text too long for the block", "key wrap --public-key public.pem longtext.txt"},
 	{"a key size below 2048", "keygen --out pair --bits 1024"},
+	{"a file in place of a folder", "keygen --out note.txt"},
 	{"a folder that has a key already", "keygen --out has-a-key"},
 }
 
@@ -151,6 +153,8 @@ var valueMistakes = []mistake{
 	{"text named as Base64", "decrypt --key key.txt --encoding base64 --in note.txt"},
 	{"bytes named as Base64", "decrypt --key key.txt --encoding base64 --in raw-and-newline"},
 	{"an empty file", "decrypt --key key.txt --in empty"},
+	{"a column of values without `--lines`", "decrypt --key key.txt --in values.b64"},
+	{"an output that is one of the inputs", "decrypt --key key.txt --in value.txt --out key.txt"},
 	{"two keys where one is allowed", "encrypt --key key.txt --key other.txt --in note.txt"},
 	{"lines of raw bytes", "decrypt --key key.txt --lines --encoding raw --in value.txt"},
 	{"a column of which nothing opens", "decrypt --key key.txt --lines --in otherkey.b64"},
@@ -388,6 +392,7 @@ func makeMistakes(t *testing.T) {
 	write("salted.b64", b64([]byte("Salted__12345678"+string(value))))
 	write("raw-and-newline", string(value)+"\n")
 	write("column.b64", testValue+"\n\n"+b64(make([]byte, 32))+"\nAAAA\n"+testValue+"\n")
+	write("values.b64", testValue+"\n"+testValue+"\n")
 	write("left.partial", "")
 }
 

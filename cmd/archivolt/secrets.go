@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 
 	"golang.org/x/term"
 
@@ -38,6 +39,11 @@ type keyFlags struct {
 	privateFlags
 	Key []string `sep:"none" placeholder:"FILE" help:"Key from IM&P, wrapped or already unwrapped. Repeatable."`
 	padFlag
+}
+
+// files are all files that the flags name.
+func (f *keyFlags) files() []string {
+	return slices.Concat(f.Key, f.PrivateKey, f.PassphraseFile)
 }
 
 // openKeys reads and unwraps every key named on the command line.

@@ -88,6 +88,8 @@ func fileProblem(err *fs.PathError) *problem.Error {
 		p.What, p.Try = "this already exists and is not overwritten", "choose another name, or move it away first"
 	case errors.Is(err, fs.ErrPermission):
 		p.What, p.Try = "permission denied", "ls -l "+keys.Quote(err.Path)
+	case errors.Is(err, syscall.ENOTDIR):
+		p.What, p.Try = "this is a file, not a folder", "choose another name"
 	case errors.Is(err, syscall.EISDIR):
 		p.What, p.Try = "this is a folder, not a file", "name the file in it"
 	default:

@@ -88,6 +88,9 @@ func ParseKeyText(object string, text []byte, opt TextOptions) (*Key, error) {
 	if !ok {
 		return nil, problem.New(problem.Failed, object, "this is not a key text: it has bytes that are not text", keyAgain)
 	}
+	if len(strings.TrimSpace(string(decoded.Data))) == 0 {
+		return nil, problem.New(problem.Failed, object, "this is not a key text: it is empty", keyAgain)
+	}
 	var found struct{ key, iv string }
 	for _, line := range strings.Split(string(decoded.Data), "\n") {
 		m := keyLine.FindStringSubmatch(line)

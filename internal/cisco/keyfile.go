@@ -181,7 +181,7 @@ func (f *KeyFile) Unwrap(privates []*keys.Private, opt TextOptions) (*Unwrapped,
 	}
 	return nil, &problem.Error{Class: problem.WrongKey, Object: f.Name,
 		What: "the private key does not open this wrapped key: " + namePrivates(privates),
-		Try:  "pass the private key whose public half was given to IM&P when this file was downloaded; compare with: archivolt key inspect"}
+		Try:  "pass the private key whose public half was given to IM&P when this file was downloaded; if it is the right one, this file was changed on its way: download it again"}
 }
 
 // describeInside says that a mistake is in the text inside the block.

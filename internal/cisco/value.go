@@ -68,6 +68,12 @@ func DecodeValue(dst []byte, object string, data []byte, e Encoding) ([]byte, En
 		}
 	}
 	ciphertext, found, err := decodeValue(object, data, e)
+	if err != nil || len(ciphertext)%BlockSize != 0 {
+		if n := countValues(data); n > 1 {
+			return dst, found, problem.New(problem.Failed, object,
+				fmt.Sprintf("this is not one value but %d, one on each line", n), "add --lines")
+		}
+	}
 	if err != nil {
 		return dst, found, err
 	}
@@ -80,6 +86,26 @@ func DecodeValue(dst []byte, object string, data []byte, e Encoding) ([]byte, En
 		return dst, found, badLength(object, ciphertext, found)
 	}
 	return append(dst, ciphertext...), found, nil
+}
+
+// countValues returns the number of lines that are values by themselves, or 0
+// when any line is something else.
+func countValues(data []byte) (n int) {
+	text, ok := keys.DecodeText(data)
+	if !ok {
+		return 0
+	}
+	for _, line := range bytes.Split(text.Data, []byte("\n")) {
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
+		}
+		ciphertext, err := strict.DecodeString(string(line))
+		if err != nil || len(ciphertext)%BlockSize != 0 {
+			return 0
+		}
+		n++
+	}
+	return n
 }
 
 // salted begins what "openssl enc" writes when it is given a password.
