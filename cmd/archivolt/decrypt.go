@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"unicode/utf8"
 
 	"archivolt/internal/cisco"
@@ -14,11 +13,8 @@ import (
 
 // decryptCmd decrypts values one by one.
 type decryptCmd struct {
-	keyFlags
+	valueFlags
 	Encoding string `enum:"auto,base64,hex,raw" default:"auto" help:"How the value is written: auto, base64, hex or raw."`
-	In       string `placeholder:"FILE" help:"The value; standard input if left out."`
-	Out      string `placeholder:"FILE" help:"Where the plaintext goes; standard output if left out."`
-	Lines    bool   `help:"Take each line of the input as a value of its own."`
 }
 
 // Help shows examples.
@@ -35,17 +31,7 @@ With --lines each line is a value and becomes one line of output; a line that ca
 
 // Run implements the command.
 func (c *decryptCmd) Run(a *app) error {
-	encoding, err := cisco.ParseEncoding(c.Encoding)
-	if err != nil {
-		return err
-	}
-	if c.Lines && encoding == cisco.Raw {
-		return problem.New(problem.Usage, "--lines", "raw values have no lines", "leave one of --lines and --encoding raw out")
-	}
-	if err := protect(c.Out, append(c.files(), c.In)...); err != nil {
-		return err
-	}
-	list, err := c.openKeys(a)
+	encoding, list, err := c.begin(a, c.Encoding)
 	if err != nil {
 		return err
 	}
@@ -286,26 +272,4 @@ func (w *lineWriter) finish(a *app, out *output) error {
 	}
 	a.note("%d values opened", w.open)
 	return nil
-}
-
-// maxLine bounds a line of --lines in bytes.
-const maxLine = 64 << 20
-
-// newLineScanner splits input into lines, ended by LF or CR LF.
-func newLineScanner(r io.Reader) *bufio.Scanner {
-	s := bufio.NewScanner(r)
-	s.Buffer(make([]byte, 256<<10), maxLine)
-	return s
-}
-
-// nextLine moves to the next whole line. After a read error the scanner would
-// still give what it has of the line that was cut.
-func nextLine(s *bufio.Scanner) bool { return s.Scan() && s.Err() == nil }
-
-func scannerError(a *app, s *bufio.Scanner, name string, line int) error {
-	err := s.Err()
-	if errors.Is(err, bufio.ErrTooLong) {
-		return problem.Newf(problem.Failed, name, "line %d is longer than %d MiB", line+1, maxLine>>20)
-	}
-	return errors.Join(err, a.ctx.Err())
 }

@@ -68,18 +68,19 @@ func (c *demoCmd) Run(a *app) error {
 	say("  %-18s %d messages as they lie in the archive, for example", demoMessages, len(sample.Bodies()))
 	say("      %s\n", key.Value(sample.Bodies()[0]))
 	say("Opened with the private key:")
-	decrypt := decryptCmd{Encoding: cisco.Auto.String(), In: path(demoMessages), Lines: true}
+	decrypt := decryptCmd{Encoding: cisco.Auto.String()}
+	decrypt.In, decrypt.Lines = path(demoMessages), true
 	decrypt.Key, decrypt.PrivateKey = []string{path(demoWrapped)}, []string{path(privateName)}
 	if err := decrypt.Run(a); err != nil {
 		return err
 	}
 	self, dir := programName(), filepath.ToSlash(c.Dir)
 	say("\nThe same by hand, and what else to try:")
-	say("  %s key inspect %s", self, keys.Quote(dir+"/"+privateName))
-	say("  %s key unwrap --private-key %s %s", self, keys.Quote(dir+"/"+privateName), keys.Quote(dir+"/"+demoWrapped))
+	say("  %s key inspect %s", self, problem.Quote(dir+"/"+privateName))
+	say("  %s key unwrap --private-key %s %s", self, problem.Quote(dir+"/"+privateName), problem.Quote(dir+"/"+demoWrapped))
 	say("  %s decrypt --private-key %s --key %s --lines --in %s", self,
-		keys.Quote(dir+"/"+privateName), keys.Quote(dir+"/"+demoWrapped), keys.Quote(dir+"/"+demoMessages))
-	say("  rm -r %s   when you have seen enough", keys.Quote(dir))
+		problem.Quote(dir+"/"+privateName), problem.Quote(dir+"/"+demoWrapped), problem.Quote(dir+"/"+demoMessages))
+	say("  rm -r %s   when you have seen enough", problem.Quote(dir))
 	return nil
 }
 

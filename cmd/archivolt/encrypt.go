@@ -10,11 +10,8 @@ import (
 
 // encryptCmd is the inverse of decryptCmd.
 type encryptCmd struct {
-	keyFlags
+	valueFlags
 	Encoding string `enum:"base64,hex,raw" default:"base64" help:"How the result is written: base64, hex or raw."`
-	In       string `placeholder:"FILE" help:"The plaintext; standard input if left out."`
-	Out      string `placeholder:"FILE" help:"Where the value goes; standard output if left out."`
-	Lines    bool   `help:"Take each line of the input as a plaintext of its own."`
 }
 
 // Help shows examples.
@@ -28,17 +25,7 @@ The whole input is the plaintext, a line end at its end too: use printf rather t
 
 // Run implements the command.
 func (c *encryptCmd) Run(a *app) error {
-	encoding, err := cisco.ParseEncoding(c.Encoding)
-	if err != nil {
-		return err
-	}
-	if c.Lines && encoding == cisco.Raw {
-		return problem.New(problem.Usage, "--lines", "raw values have no lines", "leave one of --lines and --encoding raw out")
-	}
-	if err := protect(c.Out, append(c.files(), c.In)...); err != nil {
-		return err
-	}
-	list, err := c.openKeys(a)
+	encoding, list, err := c.begin(a, c.Encoding)
 	if err != nil {
 		return err
 	}

@@ -79,7 +79,7 @@ func (c *inspectCmd) Run(a *app) error {
 }
 
 func useWrapped(name string) string {
-	return "open it with: archivolt key unwrap --private-key private_key.pem " + keys.Quote(name)
+	return "open it with: archivolt key unwrap --private-key private_key.pem " + problem.Quote(name)
 }
 
 // examine adds what can be learned by parsing the item.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 
 	"golang.org/x/term"
 
@@ -39,11 +38,6 @@ type keyFlags struct {
 	privateFlags
 	Key []string `sep:"none" placeholder:"FILE" help:"Key from IM&P, wrapped or already unwrapped. Repeatable."`
 	padFlag
-}
-
-// files are all files that the flags name.
-func (f *keyFlags) files() []string {
-	return slices.Concat(f.Key, f.PrivateKey, f.PassphraseFile)
 }
 
 // openKeys reads and unwraps every key named on the command line.
@@ -222,5 +216,5 @@ func (a *app) warnIfShared(name, what string) {
 		return
 	}
 	a.warn(fmt.Sprintf("%s: others than you can read %s (mode %04o)", name, what, info.Mode().Perm()),
-		"chmod 600 "+keys.Quote(name))
+		"chmod 600 "+problem.Quote(name))
 }

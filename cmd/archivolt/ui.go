@@ -9,7 +9,6 @@ import (
 	"syscall"
 
 	"archivolt/internal/durable"
-	"archivolt/internal/keys"
 	"archivolt/internal/problem"
 )
 
@@ -73,7 +72,7 @@ func (a *app) asProblem(err error) *problem.Error {
 	var remnant *durable.RemnantError
 	if errors.As(err, &remnant) {
 		return problem.New(problem.Failed, remnant.Path, "an earlier run left this file unfinished, or another one is writing it now",
-			"see that no other archivolt is running, then: rm "+keys.Quote(remnant.Path))
+			"see that no other archivolt is running, then: rm "+problem.Quote(remnant.Path))
 	}
 	return problem.New(problem.Failed, "", err.Error(), "")
 }
@@ -87,7 +86,7 @@ func fileProblem(err *fs.PathError) *problem.Error {
 	case errors.Is(err, fs.ErrExist):
 		p.What, p.Try = "this already exists and is not overwritten", "choose another name, or move it away first"
 	case errors.Is(err, fs.ErrPermission):
-		p.What, p.Try = "permission denied", "ls -l "+keys.Quote(err.Path)
+		p.What, p.Try = "permission denied", "ls -l "+problem.Quote(err.Path)
 	case errors.Is(err, syscall.ENOTDIR):
 		p.What, p.Try = "this is a file, not a folder", "choose another name"
 	case errors.Is(err, syscall.EISDIR):

@@ -88,7 +88,7 @@ func (f *KeyFile) decode(data []byte) ([]byte, error) {
 	if _, ok := base64Text(block); ok {
 		return nil, problem.New(problem.Failed, f.Name,
 			fmt.Sprintf("this is still Base64 (%d bytes) after decoding it twice; an RSA-2048 block has 256", len(block)),
-			"undo one encoding with: openssl base64 -d -A -in "+keys.Quote(f.Name)+" -out encrypted_key.pem")
+			"undo one encoding with: openssl base64 -d -A -in "+problem.Quote(f.Name)+" -out encrypted_key.pem")
 	}
 	return block, nil
 }
@@ -227,7 +227,7 @@ func oaepCommand(name, private, hash string) string {
 	if hash != "SHA-1" {
 		option = " -pkeyopt rsa_oaep_md:" + strings.ToLower(strings.ReplaceAll(hash, "-", ""))
 	}
-	return "openssl base64 -d -A -in " + keys.Quote(name) + " | openssl pkeyutl -decrypt -inkey " + keys.Quote(private) +
+	return "openssl base64 -d -A -in " + problem.Quote(name) + " | openssl pkeyutl -decrypt -inkey " + problem.Quote(private) +
 		" -pkeyopt rsa_padding_mode:oaep" + option + " -out key.txt; then pass --key key.txt"
 }
 

@@ -138,6 +138,25 @@ func TestEachPrivateKeyIsTried(t *testing.T) {
 	}
 }
 
+// TestWeakKeyIsRead opens what was wrapped for an RSA-1024 key long ago.
+func TestWeakKeyIsRead(t *testing.T) {
+	key, err := rsa.GenerateKey(nil, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := keys.ParsePrivate("old.der", x509.MarshalPKCS1PrivateKey(key))
+	if err != nil || !private[0].Weak() {
+		t.Fatal(err)
+	}
+	f, err := ParseKeyFile("encrypted_key.pem", []byte(base64.StdEncoding.EncodeToString(wrapStd(t, key, keyText))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u, err := f.Unwrap(private, TextOptions{}); err != nil || u.Key.Text() != keyText {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestGarbageIsNoKey plays an RSA implementation that answers a wrong key with
 // random bytes (OpenSSL 3.2 and later): what opens but is no key text fails.
 func TestGarbageIsNoKey(t *testing.T) {

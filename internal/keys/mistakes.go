@@ -9,7 +9,7 @@ func (i Item) Advice(name string) string { return notPrivate(name, i).Try }
 // notPrivate says why a file given as a private key cannot be one.
 func notPrivate(name string, i Item) *problem.Error {
 	what, try := "this is "+i.Describe()+", not an RSA private key", ""
-	file := Quote(name)
+	file := problem.Quote(name)
 	switch i.Kind {
 	case BrokenPEM:
 		what = "this PEM text is damaged or cut off"
@@ -64,13 +64,13 @@ func notPrivate(name string, i Item) *problem.Error {
 // convertEncrypted is the command that makes a readable encrypted PKCS #8 key
 // of any that openssl reads. It asks for the passphrase and for a new one.
 func convertEncrypted(name string) string {
-	return "openssl pkey -in " + Quote(name) + " -aes256 -out private_key.pem"
+	return "openssl pkey -in " + problem.Quote(name) + " -aes256 -out private_key.pem"
 }
 
 // notPublic says why a file given as a public key cannot be one.
 func notPublic(name string, i Item) error {
 	what, try := "this is "+i.Describe()+", not an RSA public key", ""
-	file := Quote(name)
+	file := problem.Quote(name)
 	switch i.Kind {
 	case RSAPrivate, EncryptedPrivate, LegacyPrivate, DamagedPrivate:
 		try = "make the public key of it with: openssl pkey -in " + file + " -pubout -out public_key.pem"

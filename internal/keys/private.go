@@ -145,7 +145,7 @@ func (i Item) decrypt(name string, passphrases [][]byte) (any, error) {
 	}
 	return nil, problem.New(problem.Passphrase, name,
 		"the passphrase does not open this private key",
-		"check it with: openssl pkey -in "+Quote(name)+" -noout")
+		"check it with: openssl pkey -in "+problem.Quote(name)+" -noout")
 }
 
 // Generate makes an RSA key of MinBits to MaxBits bits.

@@ -309,19 +309,3 @@ func TestParsePublic(t *testing.T) {
 		}
 	}
 }
-
-func TestQuote(t *testing.T) {
-	for name, want := range map[string]string{
-		"private_key.pem": "private_key.pem",
-		"my key.pem":      "'my key.pem'",
-		"it's.pem":        `'it'\''s.pem'`,
-		"-rf":             "'./-rf'",
-		"$(id)":           "'$(id)'",
-		"":                "''",
-		"schlüssel.pem":   "'schlüssel.pem'",
-	} {
-		if got := Quote(name); got != want {
-			t.Errorf("Quote(%q) = %s, want %s", name, got, want)
-		}
-	}
-}

@@ -3,7 +3,6 @@ package keys
 import (
 	"bytes"
 	"encoding/binary"
-	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -66,21 +65,4 @@ func utf16ToUTF8(data []byte, order binary.ByteOrder) (text []byte, ok bool) {
 		}
 	}
 	return []byte(string(utf16.Decode(units))), len(data) == 0 && 2*ascii >= len(units)
-}
-
-// Quote makes a file name safe to paste into a POSIX shell.
-func Quote(name string) string {
-	plain := name != "" && name[0] != '-'
-	for _, r := range name {
-		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/+:@,%", r) {
-			plain = false
-		}
-	}
-	if plain {
-		return name
-	}
-	if strings.HasPrefix(name, "-") {
-		name = "./" + name
-	}
-	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }

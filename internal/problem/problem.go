@@ -8,6 +8,7 @@ package problem
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Class is the kind of outcome a problem stands for. Each class has one exit
@@ -62,4 +63,22 @@ func ClassOf(err error) Class {
 		return p.Class
 	}
 	return Failed
+}
+
+// Quote makes a file name safe to paste into a POSIX shell, for remedies that
+// are commands.
+func Quote(name string) string {
+	plain := name != "" && name[0] != '-'
+	for _, r := range name {
+		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/+:@,%", r) {
+			plain = false
+		}
+	}
+	if plain {
+		return name
+	}
+	if strings.HasPrefix(name, "-") {
+		name = "./" + name
+	}
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"slices"
+
+	"archivolt/internal/cisco"
+	"archivolt/internal/problem"
+)
+
+// valueFlags are what decrypt and encrypt have in common.
+type valueFlags struct {
+	keyFlags
+	In    string `placeholder:"FILE" help:"What to work on; standard input if left out."`
+	Out   string `placeholder:"FILE" help:"Where the result goes; standard output if left out."`
+	Lines bool   `help:"Take each line of the input as a value of its own."`
+}
+
+// begin checks the flags against each other and opens the keys.
+func (f *valueFlags) begin(a *app, encoding string) (cisco.Encoding, []*cisco.Key, error) {
+	e, err := cisco.ParseEncoding(encoding)
+	if err != nil {
+		return e, nil, err
+	}
+	if f.Lines && e == cisco.Raw {
+		return e, nil, problem.New(problem.Usage, "--lines", "raw values have no lines", "leave one of --lines and --encoding raw out")
+	}
+	if err := protect(f.Out, slices.Concat(f.Key, f.PrivateKey, f.PassphraseFile, []string{f.In})...); err != nil {
+		return e, nil, err
+	}
+	list, err := f.openKeys(a)
+	return e, list, err
+}
+
+// maxLine bounds a line of --lines in bytes.
+const maxLine = 64 << 20
+
+// newLineScanner splits input into lines, ended by LF or CR LF.
+func newLineScanner(r io.Reader) *bufio.Scanner {
+	s := bufio.NewScanner(r)
+	s.Buffer(make([]byte, 256<<10), maxLine)
+	return s
+}
+
+// nextLine moves to the next whole line. After a read error the scanner would
+// still give what it has of the line that was cut.
+func nextLine(s *bufio.Scanner) bool { return s.Scan() && s.Err() == nil }
+
+func scannerError(a *app, s *bufio.Scanner, name string, line int) error {
+	err := s.Err()
+	if errors.Is(err, bufio.ErrTooLong) {
+		return problem.Newf(problem.Failed, name, "line %d is longer than %d MiB", line+1, maxLine>>20)
+	}
+	return errors.Join(err, a.ctx.Err())
+}
