@@ -17,7 +17,6 @@ type decryptCmd struct {
 	Encoding string `enum:"auto,base64,hex,raw" default:"auto" help:"How the value is written: auto, base64, hex or raw."`
 }
 
-// Help shows examples.
 func (decryptCmd) Help() string {
 	return `Examples:
 
@@ -26,10 +25,9 @@ func (decryptCmd) Help() string {
 
 The input is one value; blanks and line ends in it do not matter. The output is what openssl enc -d writes, byte for byte, with no line end added.
 
-With --lines each line is a value and becomes one line of output; a line that cannot be opened becomes an empty one and is named. A plaintext with line ends of its own spreads over several lines: --json keeps each in one.`
+With --lines each line is a value and becomes one line of output; a line that cannot be opened becomes an empty one and is named. A plaintext with line ends of its own spreads over several lines: --json keeps each in one, with the number of its line in the input.`
 }
 
-// Run implements the command.
 func (c *decryptCmd) Run(a *app) error {
 	encoding, list, err := c.begin(a, c.Encoding)
 	if err != nil {
@@ -59,35 +57,52 @@ func (c *decryptCmd) one(a *app, ring *cisco.Ring, encoding cisco.Encoding) erro
 	if err != nil {
 		return openProblem(object, err)
 	}
+	text := cisco.IsText(plain)
+	if !text && isColumn(ring, data) {
+		return problem.New(problem.Failed, object, "this is not one value but several, one on each line", "add --lines")
+	}
 	if err := c.write(a, plain, found, key); err != nil {
 		return err
 	}
 	a.note("%s: %s, %d bytes, opened with key %s", object, found, len(ciphertext), key.Fingerprint())
 	switch {
 	case cisco.FirstBlockGarbled(plain):
-		a.warn(object+": the first 16 bytes are not text and the rest is: the iv is wrong, or the start of the value was damaged",
-			"see whether another key file has the same key with another iv")
-	case !cisco.IsText(plain) && bytes.Count(bytes.TrimSpace(data), []byte("\n")) > 0:
-		a.warn(object+": what came out is not text: perhaps each line is a value of its own", "add --lines")
-	case !cisco.IsText(plain):
+		a.warn(object+": "+garbledStart, otherIV)
+	case !text:
 		a.warn(object+": what came out is not text: a wrong key opens one value in 255 by chance, and damage can go unnoticed",
 			"open other values of the same time with this key, and this one with other keys")
 	}
 	return nil
 }
 
+const (
+	garbledStart = "the first 16 bytes are not text and the rest is: the iv is wrong, or the start of the value was damaged"
+	otherIV      = "see whether another key file has the same key with another iv"
+)
+
+// isColumn tells whether each of several lines opens by itself: they may be
+// whole blocks in sum, too, and then open as one to garbage.
+func isColumn(ring *cisco.Ring, data []byte) bool {
+	values := cisco.SplitValues(data)
+	for _, v := range values {
+		if _, _, err := ring.Decrypt(nil, v); err != nil {
+			return false
+		}
+	}
+	return len(values) > 1
+}
+
 func (c *decryptCmd) write(a *app, plain []byte, found cisco.Encoding, key *cisco.Key) error {
-	if a.json {
-		var line bytes.Buffer
-		r := decrypted{Encoding: found.String(), Key: key.Fingerprint()}
-		r.set(plain)
-		a.printJSON(&line, r)
-		return a.writeResult(c.Out, line.Bytes())
+	if !a.json {
+		return a.writeResult(c.Out, plain, a.forTerminal)
 	}
-	if a.outTerminal && c.Out == "" {
-		return a.showOnTerminal(plain)
+	r := decrypted{Encoding: found.String(), Key: key.Fingerprint()}
+	r.set(plain)
+	var line bytes.Buffer
+	if err := printJSON(&line, r); err != nil {
+		return err
 	}
-	return a.writeResult(c.Out, plain)
+	return a.writeResult(c.Out, line.Bytes(), nil)
 }
 
 // decrypted is one value as JSON. A plaintext that is not UTF-8 is given as
@@ -98,7 +113,6 @@ type decrypted struct {
 	Key      string  `json:"key,omitempty"`
 	Text     *string `json:"text,omitempty"`
 	Base64   []byte  `json:"base64,omitempty"`
-	Error    string  `json:"error,omitempty"`
 }
 
 func (d *decrypted) set(plain []byte) {
@@ -136,7 +150,7 @@ func (c *decryptCmd) lines(a *app, ring *cisco.Ring, encoding cisco.Encoding) er
 		return err
 	}
 	defer out.abort()
-	w := &lineWriter{w: bufio.NewWriterSize(out, 256<<10), json: a.json, terminal: a.outTerminal && c.Out == ""}
+	w := &lineWriter{w: bufio.NewWriterSize(out, 256<<10), json: a.json, terminal: out.terminal}
 	scanner := newLineScanner(in)
 	var ciphertext, plain []byte
 	for nextLine(scanner) {
@@ -149,13 +163,13 @@ func (c *decryptCmd) lines(a *app, ring *cisco.Ring, encoding cisco.Encoding) er
 			w.blank()
 			continue
 		}
-		object := ""
-		if ciphertext, _, err = cisco.DecodeValue(ciphertext[:0], object, line, encoding); err == nil {
-			var key *cisco.Key
-			if plain, key, err = ring.Decrypt(plain[:0], ciphertext); err == nil {
-				w.opened(plain, key)
+		var key *cisco.Key
+		if ciphertext, _, err = cisco.DecodeValue(ciphertext[:0], "", line, encoding); err == nil {
+			if plain, key, err = ring.Decrypt(plain[:0], ciphertext); err != nil {
+				w.noKey = true
+				err = openProblem("", err)
 			} else {
-				err = openProblem(object, err)
+				w.opened(plain, key)
 			}
 		}
 		if err != nil {
@@ -173,41 +187,51 @@ func (c *decryptCmd) lines(a *app, ring *cisco.Ring, encoding cisco.Encoding) er
 
 // lineWriter writes results in the order of the lines, and holds back the
 // placeholders of unreadable lines until something was opened: a run that
-// opens nothing writes nothing.
+// opens nothing writes nothing. As JSON, opened lines carry their number and
+// need no placeholders.
 type lineWriter struct {
 	w              *bufio.Writer
 	json, terminal bool
 
-	line      int // number of the current line, from 1
-	open, bad int // lines opened, lines that failed
-	broken    int // plaintexts with line ends of their own
-	notText   int // plaintexts that are no text
-	firstOdd  int // line of the first of these
-	held      int // placeholders not yet written
+	line      int  // number of the current line, from 1
+	open, bad int  // lines opened, lines that failed
+	noKey     bool // a line that failed is a ciphertext
+	held      int  // placeholders not yet written
+	broken    int  // plaintexts with line ends of their own
+	garbled   oddLines
+	notText   oddLines
 	err       error
 }
 
+// oddLines counts lines that opened to something strange.
+type oddLines struct{ n, first int }
+
+func (o *oddLines) add(line int) {
+	if o.n++; o.n == 1 {
+		o.first = line
+	}
+}
+
 func (w *lineWriter) blank() {
-	if w.json {
-		return
-	}
-	if w.open == 0 {
+	if !w.json {
 		w.held++
-		return
 	}
-	w.write([]byte("\n"))
+}
+
+func (w *lineWriter) release() {
+	for ; w.held > 0; w.held-- {
+		w.write([]byte("\n"))
+	}
 }
 
 func (w *lineWriter) opened(plain []byte, key *cisco.Key) {
 	w.open++
-	if !cisco.IsText(plain) {
-		if w.notText++; w.notText == 1 {
-			w.firstOdd = w.line
-		}
+	if cisco.FirstBlockGarbled(plain) {
+		w.garbled.add(w.line)
+	} else if !cisco.IsText(plain) {
+		w.notText.add(w.line)
 	}
-	for ; w.held > 0; w.held-- {
-		w.write([]byte("\n"))
-	}
+	w.release()
 	if w.json {
 		r := decrypted{Line: w.line, Key: key.Fingerprint()}
 		r.set(plain)
@@ -227,19 +251,25 @@ func (w *lineWriter) opened(plain []byte, key *cisco.Key) {
 // failed names the line on standard error; its place in the output stays.
 func (w *lineWriter) failed(a *app, err error) {
 	w.bad++
-	p := *a.asProblem(err)
+	p := problem.Error{What: err.Error()}
+	var described *problem.Error
+	if errors.As(err, &described) {
+		p = *described
+	}
 	p.Object, p.Try = fmt.Sprintf("line %d", w.line), ""
 	if w.json {
-		w.writeJSON(decrypted{Line: w.line, Error: p.What})
-		return
+		a.printProblemJSON(&p, 0)
+	} else {
+		a.printProblem(&p)
 	}
-	a.printProblem(&p)
 	w.blank()
 }
 
 func (w *lineWriter) writeJSON(r decrypted) {
 	var buf bytes.Buffer
-	(&app{}).printJSON(&buf, r)
+	if err := printJSON(&buf, r); err != nil && w.err == nil {
+		w.err = err
+	}
 	w.write(buf.Bytes())
 }
 
@@ -251,9 +281,13 @@ func (w *lineWriter) write(p []byte) {
 
 func (w *lineWriter) finish(a *app, out *output) error {
 	if w.open == 0 && w.bad > 0 {
-		return problem.New(problem.WrongKey, "", fmt.Sprintf("none of the %d values opened", w.bad),
-			"pass every key the archive has had, each with its own --key")
+		p := problem.New(problem.WrongKey, "", fmt.Sprintf("none of the %d values opened", w.bad), "pass every key the archive has had, each with its own --key")
+		if !w.noKey {
+			p = problem.New(problem.Failed, "", fmt.Sprintf("none of the %d lines is a value", w.bad), "see what is wrong with them above")
+		}
+		return p
 	}
+	w.release()
 	if err := errors.Join(w.err, w.w.Flush(), a.ctx.Err()); err != nil {
 		return err
 	}
@@ -263,8 +297,11 @@ func (w *lineWriter) finish(a *app, out *output) error {
 	if w.broken > 0 {
 		a.warn(fmt.Sprintf("%d values hold line ends of their own and spread over several lines", w.broken), "add --json to keep each in one line")
 	}
-	if w.notText > 0 {
-		a.warn(fmt.Sprintf("%d values opened to what is not text, the first in line %d: a wrong key opens one value in 255 by chance, and damage can go unnoticed", w.notText, w.firstOdd),
+	if w.garbled.n > 0 {
+		a.warn(fmt.Sprintf("%d values, the first in line %d: %s", w.garbled.n, w.garbled.first, garbledStart), otherIV)
+	}
+	if w.notText.n > 0 {
+		a.warn(fmt.Sprintf("%d values opened to what is not text, the first in line %d: a wrong key opens one value in 255 by chance, and damage can go unnoticed", w.notText.n, w.notText.first),
 			"see which key was used with --json, and pass every key the archive has had")
 	}
 	if w.bad > 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,7 +28,6 @@ const (
 	demoMessages = "messages.txt"
 )
 
-// Run implements the command.
 func (c *demoCmd) Run(a *app) error {
 	if err := c.prepare(); err != nil {
 		return err
@@ -51,9 +51,12 @@ func (c *demoCmd) Run(a *app) error {
 		values.WriteString(key.Value(body) + "\n")
 	}
 	for name, content := range map[string]string{demoWrapped: wrapped, demoMessages: values.String()} {
-		if err := durable.Write(path(name), []byte(content)); err != nil {
+		if err := durable.WriteNew(path(name), []byte(content)); err != nil {
 			return err
 		}
+	}
+	if err := c.sign(); err != nil {
+		return err
 	}
 
 	say := func(format string, args ...any) {
@@ -84,32 +87,59 @@ func (c *demoCmd) Run(a *app) error {
 	return nil
 }
 
+// demoFiles are all the files that the demo makes, and may delete.
+var demoFiles = []string{privateName, publicName, demoWrapped, demoMessages}
+
 // prepare makes the folder, or empties it of an earlier demo's files. A folder
-// that is not the demo's own is refused.
+// that is not the demo's own is refused, and so is one in which somebody has
+// put other files in the place of the demo's: it could be a real key.
 func (c *demoCmd) prepare() error {
 	entries, err := os.ReadDir(c.Dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if err := os.MkdirAll(c.Dir, 0o700); err != nil {
-			return err
-		}
+		return os.MkdirAll(c.Dir, 0o700)
 	case err != nil:
 		return err
-	case len(entries) > 0:
-		if _, err := os.Lstat(filepath.Join(c.Dir, demoMarker)); err != nil {
-			return problem.New(problem.Failed, c.Dir, "this folder is not empty and not the demo's own, so nothing in it was touched",
-				"name another one with --dir DIR")
+	case len(entries) == 0:
+		return nil
+	}
+	marker, err := os.ReadFile(filepath.Join(c.Dir, demoMarker))
+	if err != nil {
+		return problem.New(problem.Failed, c.Dir, "this folder is not empty and not the demo's own, so nothing in it was touched",
+			"name another one with --dir DIR")
+	}
+	for _, name := range demoFiles {
+		sum, err := c.sum(name)
+		if err == nil && !strings.Contains(string(marker), sum) {
+			return problem.New(problem.Failed, filepath.Join(c.Dir, name), "this file is not the one that the demo made, so nothing in the folder was touched",
+				"move it to a safe place, or name another folder with --dir DIR")
 		}
 	}
-	if err := durable.Write(filepath.Join(c.Dir, demoMarker), []byte("Made by archivolt demo. Everything here may be deleted.\n")); err != nil {
-		return err
-	}
-	for _, name := range []string{privateName, publicName, demoWrapped, demoMessages} {
+	for _, name := range append(demoFiles, demoMarker) {
 		if err := os.Remove(filepath.Join(c.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
 	return nil
+}
+
+// sign writes the marker: by it the next demo knows its own files.
+func (c *demoCmd) sign() error {
+	marker := "Made by archivolt demo. These files may be deleted:\n"
+	for _, name := range demoFiles {
+		sum, err := c.sum(name)
+		if err != nil {
+			return err
+		}
+		marker += sum + "\n"
+	}
+	return durable.Write(filepath.Join(c.Dir, demoMarker), []byte(marker))
+}
+
+// sum is a line of sha256sum.
+func (c *demoCmd) sum(name string) (string, error) {
+	data, err := os.ReadFile(filepath.Join(c.Dir, name))
+	return fmt.Sprintf("%x  %s", sha256.Sum256(data), name), err
 }
 
 // programName is how the user can call this program again.

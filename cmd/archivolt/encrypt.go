@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 
 	"archivolt/internal/cisco"
@@ -14,7 +15,6 @@ type encryptCmd struct {
 	Encoding string `enum:"base64,hex,raw" default:"base64" help:"How the result is written: base64, hex or raw."`
 }
 
-// Help shows examples.
 func (encryptCmd) Help() string {
 	return `Examples:
 
@@ -23,11 +23,13 @@ func (encryptCmd) Help() string {
 The whole input is the plaintext, a line end at its end too: use printf rather than echo. The result is one line without a line end. With --lines each line, without its line end (LF or CR LF), becomes one line.`
 }
 
-// Run implements the command.
 func (c *encryptCmd) Run(a *app) error {
 	encoding, list, err := c.begin(a, c.Encoding)
 	if err != nil {
 		return err
+	}
+	if a.json && encoding == cisco.Raw {
+		return problem.New(problem.Usage, "--json", "raw bytes are no JSON", "add --encoding base64 or hex")
 	}
 	if len(list) > 1 {
 		return problem.New(problem.Usage, "--key", "a value is encrypted with one key", "give --key once")
@@ -39,7 +41,23 @@ func (c *encryptCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	return a.writeResult(c.Out, encoding.Encode(list[0].Encrypt(nil, plain)))
+	value := encoding.Encode(list[0].Encrypt(nil, plain))
+	if a.json {
+		var line bytes.Buffer
+		if err := printJSON(&line, encrypted{Encoding: encoding.String(), Key: list[0].Fingerprint(), Value: string(value)}); err != nil {
+			return err
+		}
+		value = line.Bytes()
+	}
+	return a.writeResult(c.Out, value, nil)
+}
+
+// encrypted is one value as JSON.
+type encrypted struct {
+	Line     int    `json:"line,omitempty"`
+	Encoding string `json:"encoding"`
+	Key      string `json:"key"`
+	Value    string `json:"value"`
 }
 
 func (c *encryptCmd) lines(a *app, key *cisco.Key, encoding cisco.Encoding) error {
@@ -59,7 +77,13 @@ func (c *encryptCmd) lines(a *app, key *cisco.Key, encoding cisco.Encoding) erro
 	line := 0
 	for ; nextLine(scanner) && a.ctx.Err() == nil; line++ {
 		ciphertext = key.Encrypt(ciphertext[:0], scanner.Bytes())
-		if err := writeAll(w, append(encoding.Encode(ciphertext), '\n')); err != nil {
+		value := encoding.Encode(ciphertext)
+		if a.json {
+			err = printJSON(w, encrypted{Line: line + 1, Encoding: encoding.String(), Key: key.Fingerprint(), Value: string(value)})
+		} else {
+			err = writeAll(w, append(value, '\n'))
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 
+	"golang.org/x/term"
+
 	"archivolt/internal/durable"
 	"archivolt/internal/problem"
 )
@@ -14,21 +16,66 @@ import (
 // maxValue bounds one value, in bytes. A message of IM&P is far smaller.
 const maxValue = 256 << 20
 
-// openInput returns standard input, or the named file. Reading ends with the
-// context, also while nothing comes.
+// openInput returns standard input, or the named file. Opening and reading end
+// with the context, also while a pipe gives nothing.
 func (a *app) openInput(name string) (io.ReadCloser, error) {
 	if name == "" || name == "-" {
 		return io.NopCloser(&stoppable{ctx: a.ctx, r: a.in}), nil
 	}
-	f, err := os.Open(name)
+	f, err := await(a.ctx, func() (*os.File, error) { return os.Open(name) })
 	if err != nil {
 		return nil, err
 	}
-	if info, err := f.Stat(); err == nil && info.IsDir() {
+	info, err := f.Stat()
+	switch {
+	case err == nil && info.IsDir():
 		f.Close()
 		return nil, problem.New(problem.Failed, name, "this is a folder, not a file", "name the file in it")
+	case err == nil && info.Mode().IsRegular():
+		return f, nil
 	}
-	return f, nil
+	return struct {
+		io.Reader
+		io.Closer
+	}{&stoppable{ctx: a.ctx, r: f}, f}, nil
+}
+
+// await runs work, and returns without it when ctx is done.
+func await[T any](ctx context.Context, work func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		v, err := work()
+		done <- result{v, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}
+
+// maxKeyFile bounds a file of keys or passphrases in bytes; real ones are of
+// some kilobytes.
+const maxKeyFile = 4 << 20
+
+// readSmall reads a file of keys or passphrases.
+func (a *app) readSmall(name string) ([]byte, error) {
+	in, err := a.openInput(name)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	data, err := io.ReadAll(io.LimitReader(in, maxKeyFile+1))
+	if err == nil && len(data) > maxKeyFile {
+		err = problem.New(problem.Failed, name, fmt.Sprintf("this is no key file: it has more than %d MiB", maxKeyFile>>20), "check the name")
+	}
+	return data, err
 }
 
 // readValue reads the whole input as one value.
@@ -60,7 +107,6 @@ type chunk struct {
 	err  error
 }
 
-// Read implements io.Reader.
 func (s *stoppable) Read(p []byte) (int, error) {
 	if s.chunk == nil {
 		s.chunk = make(chan chunk)
@@ -101,19 +147,37 @@ func (s *stoppable) pump() {
 // appears under its name only when the command succeeded.
 type output struct {
 	io.Writer
-	file *durable.File
+	terminal bool          // somebody watches
+	device   *os.File      // a device or pipe named by the user, or nil
+	file     *durable.File // or nil
 }
 
 // protect refuses an output that is one of the files being read: a mistyped
 // --out must not replace the only copy of a key or a message.
-func protect(out string, inputs ...string) error {
-	info, err := os.Stat(out)
-	if err != nil || !info.Mode().IsRegular() {
+func (a *app) protect(out string, inputs ...string) error {
+	if out == "" || out == "-" {
 		return nil
 	}
+	var read []os.FileInfo
 	for _, name := range inputs {
-		if in, err := os.Stat(name); err == nil && os.SameFile(info, in) {
-			return problem.New(problem.Usage, out, "this is one of the files being read, and is not overwritten", "choose another name for --out")
+		if info, err := os.Stat(name); err == nil {
+			read = append(read, info)
+		}
+	}
+	if f, ok := a.in.(*os.File); ok {
+		if info, err := f.Stat(); err == nil {
+			read = append(read, info)
+		}
+	}
+	for _, name := range []string{out, out + durable.Suffix} {
+		info, err := os.Stat(name)
+		if err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		for _, in := range read {
+			if os.SameFile(info, in) {
+				return problem.New(problem.Usage, name, "this is one of the files being read, and is not overwritten", "choose another name for --out")
+			}
 		}
 	}
 	return nil
@@ -122,17 +186,18 @@ func protect(out string, inputs ...string) error {
 // openOutput opens standard output or the named file.
 func (a *app) openOutput(name string) (*output, error) {
 	if name == "" || name == "-" {
-		return &output{Writer: a.out}, nil
+		return &output{Writer: a.out, terminal: a.outTerminal}, nil
 	}
-	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
-		// A device or pipe takes the bytes as they come.
-		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	info, err := os.Stat(name)
+	switch {
+	case err == nil && info.IsDir():
+		return nil, problem.New(problem.Failed, name, "this is a folder, not a file", "name a file in it")
+	case err == nil && !info.Mode().IsRegular(): // takes the bytes as they come
+		f, err := await(a.ctx, func() (*os.File, error) { return os.OpenFile(name, os.O_WRONLY, 0) })
 		if err != nil {
 			return nil, err
 		}
-		return &output{Writer: f}, nil
-	} else if err == nil && info.IsDir() {
-		return nil, problem.New(problem.Failed, name, "this is a folder, not a file", "name a file in it")
+		return &output{Writer: f, terminal: term.IsTerminal(int(f.Fd())), device: f}, nil
 	}
 	f, err := durable.Create(name)
 	if err != nil {
@@ -143,10 +208,13 @@ func (a *app) openOutput(name string) (*output, error) {
 
 // commit makes the result final.
 func (o *output) commit() error {
-	if o.file == nil {
-		return nil
+	switch {
+	case o.file != nil:
+		return o.file.Commit()
+	case o.device != nil:
+		return o.device.Close()
 	}
-	return o.file.Commit()
+	return nil
 }
 
 // abort removes what was written to a file. After commit it does nothing.
@@ -157,12 +225,16 @@ func (o *output) abort() {
 }
 
 // writeResult writes one whole result to standard output or the named file.
-func (a *app) writeResult(name string, result []byte) error {
+// Where somebody watches, show makes it fit to be seen.
+func (a *app) writeResult(name string, result []byte, show func([]byte) []byte) error {
 	out, err := a.openOutput(name)
 	if err != nil {
 		return err
 	}
 	defer out.abort()
+	if out.terminal && show != nil {
+		result = show(result)
+	}
 	if err := errors.Join(writeAll(out, result), a.ctx.Err()); err != nil {
 		return err
 	}

@@ -4,10 +4,14 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -92,4 +96,110 @@ func TestKilled(t *testing.T) {
 	if _, stderr, code := runApp(t, testValue, args...); code != 0 {
 		t.Errorf("after removing it: exit %d, %s", code, stderr)
 	}
+}
+
+// TestInterruptPipe stops a command that waits for a pipe which nobody writes
+// to, and one that nobody reads from.
+func TestInterruptPipe(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("key.txt", []byte(testText), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("value.txt", []byte(testValue), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo("pipe", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"decrypt", "--key", "key.txt", "--in", "pipe"},
+		{"decrypt", "--key", "pipe", "--in", "value.txt"},
+		{"decrypt", "--key", "key.txt", "--in", "value.txt", "--out", "pipe"},
+		{"keygen", "--out", "pair", "--bits", "16384"},
+	} {
+		cmd := exec.Command("archivolt", args...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		waitUntilBusy(t, cmd.Process.Pid)
+		begin := time.Now()
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		var exit *exec.ExitError
+		if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 130 || time.Since(begin) > time.Second {
+			t.Errorf("%v ended with %v after %v", args, err, time.Since(begin))
+		}
+	}
+	if _, err := os.Stat("pair"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("pair: %v", err)
+	}
+}
+
+// waitUntilBusy returns once the process hangs in opening a pipe, or has
+// computed for a while: it prints nothing that could be waited for instead.
+func waitUntilBusy(t *testing.T, pid int) {
+	t.Helper()
+	proc := fmt.Sprintf("/proc/%d", pid)
+	if _, err := os.Stat(proc + "/wchan"); err != nil {
+		t.Skip("skipped: no /proc to see what a process waits for")
+	}
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); runtime.Gosched() {
+		threads, err := filepath.Glob(proc + "/task/*/wchan")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, thread := range threads {
+			if where, _ := os.ReadFile(thread); strings.Contains(string(where), "partner") || strings.Contains(string(where), "fifo") {
+				return
+			}
+		}
+		stat, err := os.ReadFile(proc + "/stat")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		if fields := strings.Fields(rest); len(fields) > 11 {
+			if utime, _ := strconv.Atoi(fields[11]); utime >= 20 {
+				return // proc(5): utime, in hundredths of a second
+			}
+		}
+	}
+	t.Fatal("the process never got to work")
+}
+
+// TestBrokenPipes closes standard output and error: nothing is left behind.
+func TestBrokenPipes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("key.txt", []byte(testText), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	column := strings.Repeat(testValue+"\nAAAA\n", 50_000)
+	if err := os.WriteFile("column.txt", []byte(column), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	cmd := exec.Command("archivolt", "decrypt", "--key", "key.txt", "--lines", "--in", "column.txt", "--out", "out.txt")
+	cmd.Stderr = w
+	var exit *exec.ExitError
+	if err := cmd.Run(); !errors.As(err, &exit) || exit.ExitCode() != 3 {
+		t.Errorf("without standard error: %v, want exit 3", err)
+	}
+	if out := readFile(t, "out.txt"); strings.Count(out, "\n") != 100_000 {
+		t.Errorf("%d lines were written", strings.Count(out, "\n"))
+	}
+	var errs strings.Builder
+	cmd = exec.Command("archivolt", "decrypt", "-q", "--key", "key.txt", "--lines", "--in", "column.txt")
+	cmd.Stdout, cmd.Stderr = w, &errs
+	if err := cmd.Run(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("without standard output: %v, want exit 1", err)
+	}
+	if strings.Contains(errs.String(), "pipe") {
+		t.Errorf("said %q", errs.String())
+	}
+	w.Close()
 }

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
-	"os"
 	"strings"
 
 	"archivolt/internal/cisco"
@@ -16,7 +16,6 @@ type inspectCmd struct {
 	passphraseFlag
 }
 
-// Help shows examples.
 func (inspectCmd) Help() string {
 	return `Examples:
 
@@ -35,9 +34,8 @@ type inspected struct {
 	Use         string `json:"use,omitempty"`
 }
 
-// Run implements the command.
 func (c *inspectCmd) Run(a *app) error {
-	data, err := os.ReadFile(c.File)
+	data, err := a.readSmall(c.File)
 	if err != nil {
 		return err
 	}
@@ -60,63 +58,74 @@ func (c *inspectCmd) Run(a *app) error {
 		notes = wrapped.Notes
 	}
 	if a.json {
-		a.printJSON(a.out, map[string]any{"file": c.File, "found": found, "notes": notes})
-		return nil
+		return printJSON(a.out, map[string]any{"file": c.File, "found": found, "notes": notes})
 	}
+	var b bytes.Buffer
 	for _, f := range found {
-		fmt.Fprintf(a.out, "%s: %s\n", c.File, f.What)
+		fmt.Fprintf(&b, "%s: %s\n", c.File, f.What)
 		if f.Fingerprint != "" {
-			fmt.Fprintf(a.out, "  fingerprint %s\n", f.Fingerprint)
+			fmt.Fprintf(&b, "  fingerprint %s\n", f.Fingerprint)
 		}
 		if f.Use != "" {
-			fmt.Fprintf(a.out, "  %s\n", f.Use)
+			fmt.Fprintf(&b, "  %s\n", f.Use)
 		}
 	}
 	for _, n := range notes {
-		fmt.Fprintf(a.out, "  the file %s\n", n)
+		fmt.Fprintf(&b, "  the file %s\n", n)
 	}
-	return nil
+	return writeAll(a.out, b.Bytes())
 }
 
 func useWrapped(name string) string {
 	return "open it with: archivolt key unwrap --private-key private_key.pem " + problem.Quote(name)
 }
 
+// weak ends the description of a key of old.
+var weak = fmt.Sprintf("; weak by today's measure, which asks for RSA-%d", keys.MinBits)
+
 // examine adds what can be learned by parsing the item.
 func (c *inspectCmd) examine(a *app, item keys.Item, data []byte, one *inspected) error {
 	switch item.Kind {
 	case keys.RSAPrivate:
 		a.warnIfShared(c.File, "this private key")
+		key, err := item.Private(c.File)
+		if err != nil {
+			one.Use = "too small to be used here"
+			return nil
+		}
 		one.Use = "private half of a pair: pass it with --private-key"
-		if list, err := keys.ParsePrivate(c.File, data); err == nil {
-			one.Fingerprint = list[0].Fingerprint()
-			if list[0].Weak() {
-				one.Use += fmt.Sprintf("; weak by today's measure, which asks for RSA-%d", keys.MinBits)
-			}
+		one.Fingerprint = key.Fingerprint()
+		if key.Weak() {
+			one.Use += weak
 		}
 	case keys.EncryptedPrivate:
 		a.warnIfShared(c.File, "this private key")
 		one.Use = "pass it with --private-key; its passphrase is needed"
+		if item.Encryption.Unreadable != "" {
+			one.Use = item.Encryption.Unreadable + "; convert it with: " + item.Advice(c.File)
+			return nil
+		}
 		passphrases, err := c.read(a)
 		if err != nil {
 			return err
 		}
-		if item.Encryption.Unreadable != "" {
-			one.Use = item.Encryption.Unreadable + "; convert it with: " + item.Advice(c.File)
-		} else if len(passphrases) > 0 {
-			list, err := keys.ParsePrivate(c.File, data, passphrases...)
-			if err != nil {
-				return err
-			}
-			one.Bits, one.Algorithm, one.Fingerprint = list[0].Bits(), "RSA", list[0].Fingerprint()
+		key, err := item.Private(c.File, passphrases...)
+		switch {
+		case err == nil:
+			one.Bits, one.Algorithm, one.Fingerprint = key.Bits(), "RSA", key.Fingerprint()
 			one.What = strings.Replace(one.What, "a private key", fmt.Sprintf("an RSA-%d private key", one.Bits), 1)
+		case len(c.PassphraseFile) > 0:
+			return err
 		}
 	case keys.RSAPublic:
 		one.Use = "public half of a pair: IM&P wraps its key with it"
-		if pub, err := keys.ParsePublic(c.File, data); err == nil {
-			one.Fingerprint = pub.Fingerprint()
-		} else {
-			one.Use = fmt.Sprintf("weak by today's measure, which asks for RSA-%d", keys.MinBits)
+		pub, err := item.Public(c.File)
+		if err != nil {
+			return err
+		}
+		one.Fingerprint = pub.Fingerprint()
+		if pub.Bits() < keys.MinBits {
+			one.Use += weak
 		}
 	case keys.LegacyPrivate, keys.OpenSSHPrivate, keys.PuTTYPrivate, keys.PKCS12, keys.JavaKeyStore, keys.DamagedPrivate, keys.BrokenPEM:
 		one.Use = "not read here: " + item.Advice(c.File)

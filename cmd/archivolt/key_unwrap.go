@@ -15,7 +15,6 @@ type unwrapCmd struct {
 	Reveal bool   `help:"Print the key and iv themselves, as openssl pkeyutl -decrypt does."`
 }
 
-// Help shows examples.
 func (unwrapCmd) Help() string {
 	return `Examples:
 
@@ -25,7 +24,6 @@ func (unwrapCmd) Help() string {
 Without --reveal no secret is printed, only the key's fingerprint.`
 }
 
-// Run implements the command.
 func (c *unwrapCmd) Run(a *app) error {
 	file, err := a.readKeyFile(c.File)
 	if err != nil {
@@ -34,11 +32,7 @@ func (c *unwrapCmd) Run(a *app) error {
 	if !file.Wrapped() {
 		return problem.New(problem.Failed, c.File, "this is already unwrapped", "pass it with --key")
 	}
-	privates, err := c.openPrivates(a)
-	if err != nil {
-		return err
-	}
-	u, err := file.Unwrap(privates, cisco.TextOptions{PadShortHex: c.PadShortHex})
+	u, err := c.unwrap(a, file, cisco.TextOptions{PadShortHex: c.PadShortHex})
 	if err != nil {
 		return err
 	}
@@ -49,8 +43,7 @@ func (c *unwrapCmd) Run(a *app) error {
 		if c.Reveal {
 			result["text"] = string(u.Text)
 		}
-		a.printJSON(a.out, result)
-		return nil
+		return printJSON(a.out, result)
 	case c.Reveal:
 		return writeAll(a.out, u.Text)
 	}

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-
 	"archivolt/internal/cisco"
 	"archivolt/internal/keys"
 )
@@ -14,7 +12,6 @@ type wrapCmd struct {
 	File string `arg:"" optional:"" help:"The key text (key = ..., iv = ...); standard input if left out or -."`
 }
 
-// Help shows examples.
 func (wrapCmd) Help() string {
 	return `Examples:
 
@@ -23,9 +20,8 @@ func (wrapCmd) Help() string {
 The text is wrapped byte for byte. The result is one line of Base64 without a line end, as IM&P hands it out.`
 }
 
-// Run implements the command.
 func (c *wrapCmd) Run(a *app) error {
-	data, err := os.ReadFile(c.PublicKey)
+	data, err := a.readSmall(c.PublicKey)
 	if err != nil {
 		return err
 	}
@@ -44,6 +40,9 @@ func (c *wrapCmd) Run(a *app) error {
 	wrapped, err := cisco.Wrap(object, text, pub, cisco.TextOptions{PadShortHex: c.PadShortHex})
 	if err != nil {
 		return err
+	}
+	if a.json {
+		return printJSON(a.out, map[string]any{"wrapped": wrapped, "rsa_bits": pub.Bits(), "wrapped_for": pub.Fingerprint()})
 	}
 	return writeAll(a.out, []byte(wrapped))
 }

@@ -25,7 +25,6 @@ const (
 	publicName  = "public_key.pem"
 )
 
-// Help shows examples.
 func (keygenCmd) Help() string {
 	return `Examples:
 
@@ -35,7 +34,6 @@ func (keygenCmd) Help() string {
 Give public_key.pem to IM&P. Keep private_key.pem secret, and a copy of it in a safe place: without it nothing can be read.`
 }
 
-// Run implements the command.
 func (c *keygenCmd) Run(a *app) error {
 	private, public := filepath.Join(c.Out, privateName), filepath.Join(c.Out, publicName)
 	for _, name := range []string{private, public} {
@@ -44,6 +42,9 @@ func (c *keygenCmd) Run(a *app) error {
 				"choose another folder: whoever lost the old key cannot read what was wrapped for it")
 		}
 	}
+	if !c.Encrypt && len(c.PassphraseFile) > 0 {
+		return problem.New(problem.Usage, "--passphrase-file", "a passphrase is given for a key that would not be encrypted", "add --encrypt")
+	}
 	var passphrase []byte
 	if c.Encrypt {
 		var err error
@@ -51,7 +52,7 @@ func (c *keygenCmd) Run(a *app) error {
 			return err
 		}
 	}
-	pair, err := keys.Generate(c.Bits)
+	pair, err := await(a.ctx, func() (*keys.Private, error) { return keys.Generate(c.Bits) })
 	if err != nil {
 		return err
 	}
@@ -59,16 +60,15 @@ func (c *keygenCmd) Run(a *app) error {
 		return err
 	}
 	if a.json {
-		a.printJSON(a.out, map[string]any{"private_key": private, "public_key": public,
+		return printJSON(a.out, map[string]any{"private_key": private, "public_key": public,
 			"bits": pair.Bits(), "encrypted": c.Encrypt, "fingerprint": pair.Fingerprint()})
+	}
+	if a.quiet {
 		return nil
 	}
-	if !a.quiet {
-		fmt.Fprintf(a.out, "%s  RSA-%d private key, readable by you alone: keep it secret, and keep a copy\n", private, pair.Bits())
-		fmt.Fprintf(a.out, "%s   public key: give this one to IM&P\n", public)
-		fmt.Fprintf(a.out, "fingerprint %s\n", pair.Fingerprint())
-	}
-	return nil
+	_, err = fmt.Fprintf(a.out, "%s  RSA-%d private key, readable by you alone: keep it secret, and keep a copy\n"+
+		"%s   public key: give this one to IM&P\nfingerprint %s\n", private, pair.Bits(), public, pair.Fingerprint())
+	return err
 }
 
 // writePair writes both files or neither.

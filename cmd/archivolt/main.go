@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
@@ -59,8 +60,15 @@ type app struct {
 func main() { os.Exit(runMain()) }
 
 func runMain() int {
-	ctx, stop := signal.NotifyContext(context.Background(), interrupts...)
+	// A signal that is ignored already stays so: nohup(1) and shells rely on it.
+	stopping := slices.DeleteFunc(slices.Clone(interrupts), signal.Ignored)
+	ctx, stop := context.WithCancel(context.Background())
+	if len(stopping) > 0 {
+		ctx, stop = signal.NotifyContext(ctx, stopping...)
+	}
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	ignoreBrokenPipes()
 	a := &app{
 		ctx: ctx, in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv,
 		inTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
@@ -75,8 +83,12 @@ func (a *app) run(args []string) (code int) {
 	var c cli
 	type exit int // kong's wish to stop after --help and --version
 	defer func() {
-		if e, ok := recover().(exit); ok {
-			code = int(e)
+		switch r := recover().(type) {
+		case nil:
+		case exit:
+			code = int(r)
+		default:
+			panic(r)
 		}
 	}()
 	parser, err := kong.New(&c,
@@ -94,6 +106,7 @@ func (a *app) run(args []string) (code int) {
 	command, err := parser.Parse(args)
 	a.json, a.quiet = c.JSON, c.Quiet
 	if err != nil {
+		a.json = slices.Contains(args, "--json")
 		return a.fail(&problem.Error{Class: problem.Usage, What: err.Error(), Try: "archivolt --help", Err: err})
 	}
 	if err := command.Run(a); err != nil {
@@ -125,7 +138,7 @@ func (a *app) warn(what, try string) {
 		return
 	}
 	if a.json {
-		a.printJSON(a.err, map[string]string{"warning": what, "try": try})
+		_ = printJSON(a.err, map[string]string{"warning": what, "try": try}) // nowhere left to say so
 		return
 	}
 	fmt.Fprintf(a.err, "archivolt: warning: %s\n", what)

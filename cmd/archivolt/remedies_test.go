@@ -24,11 +24,11 @@ func TestRemediesWork(t *testing.T) {
 		"ssh-keygen -p -m", "ssh-keygen -q -P '' -N '' -p -m",
 		"-deststoretype PKCS12", "-deststoretype PKCS12 -srcstorepass '"+p+"' -deststorepass '"+p+"'",
 	)
-	sameAsPublic := "openssl pkey -pubin -in public.pem -outform DER | openssl dgst -sha256 -r"
+	sameAsPublic := "openssl pkey -pubin -in public.der -outform DER | openssl dgst -sha256 -r"
 	sameAsSSH := "ssh-keygen -f openssh-rsa.public -e -m PKCS8 | openssl pkey -pubin -outform DER | openssl dgst -sha256 -r"
 	for _, c := range []struct {
 		args   string // the mistake
-		makes  string // the file that the remedy makes
+		usual  string // the name under which people keep such a file
 		oracle string // prints the fingerprint that the result must have
 	}{
 		{unwrap("openssh-rsa"), "private_key.pem", sameAsSSH},
@@ -43,14 +43,26 @@ func TestRemediesWork(t *testing.T) {
 		{"key wrap --public-key encrypted.scrypt.pem key.txt", "public_key.pem", sameAsPublic},
 		{"key wrap --public-key certificate.pem key.txt", "public_key.pem", sameAsPublic},
 		{"key wrap --public-key request.pem key.txt", "public_key.pem", sameAsPublic},
-		{"key wrap --public-key openssh-rsa.public key.txt", "public_key.pem", sameAsSSH},
-		{wrappedAs("oaep-sha1.b64"), "key.txt", ""},
-		{wrappedAs("oaep-sha256.b64"), "key.txt", ""},
+		{"key wrap --public-key openssh-rsa.public key.txt", "public_key.pem", "ssh-keygen -y -f openssh-rsa > derived.pub && ssh-keygen -f derived.pub -e -m PKCS8 | openssl pkey -pubin -outform DER | openssl dgst -sha256 -r"},
+		{wrappedAs("oaep-sha1.b64"), "wrapped.pem", ""},
+		{wrappedAs("oaep-sha256.b64"), "wrapped.pem", ""},
 		{wrappedAs("triple.b64"), "encrypted_key.pem", ""},
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			makeMistakes(t)
-			_, stderr, _ := runApp(t, "", strings.Split(c.args, " ")...)
+			// The file has the name that people give it, which the remedy must
+			// not overwrite.
+			words := strings.Split(c.args, " ")
+			for i, w := range words {
+				if _, err := os.Stat(w); err == nil && w != "key.txt" && w != "encrypted_key.pem" && w != "rsa2048.pkcs8.pem" || i == 3 && words[1] == "wrap" {
+					if err := os.Rename(w, c.usual); err != nil {
+						t.Fatal(err)
+					}
+					words[i] = c.usual
+				}
+			}
+			before := readFile(t, c.usual)
+			_, stderr, _ := runApp(t, "", words...)
 			_, try, ok := strings.Cut(stderr, "  try: ")
 			if !ok {
 				t.Fatalf("no remedy: %s", stderr)
@@ -60,13 +72,17 @@ func TestRemediesWork(t *testing.T) {
 				command = strings.TrimPrefix(command, lead)
 			}
 			command, _, _ = strings.Cut(command, "; then pass")
-			if err := os.Remove(c.makes); err != nil && !os.IsNotExist(err) {
-				t.Fatal(err)
-			}
 			shell(t, answers.Replace(command))
+			if readFile(t, c.usual) != before {
+				t.Errorf("%s changes the file it was made for", command)
+			}
+			makes := "converted_" + map[string]string{"encrypted_key.pem": "encrypted_key.pem", "wrapped.pem": "key.txt"}[c.usual]
+			if c.oracle != "" {
+				makes = "converted_" + map[bool]string{true: "public_key.pem", false: "private_key.pem"}[words[1] == "wrap"]
+			}
 
-			if c.makes != "private_key.pem" && c.makes != "public_key.pem" {
-				args := []string{"decrypt", "--private-key", "rsa2048.pkcs8.pem", "--key", c.makes, "--in", "value.txt"}
+			if c.oracle == "" {
+				args := []string{"decrypt", "--private-key", "rsa2048.pkcs8.pem", "--key", makes, "--in", "value.txt"}
 				if out, errs, code := runApp(t, "", args...); code != 0 || !strings.HasSuffix(out, "<memo>") {
 					t.Errorf("the result does not open a value: exit %d, %s", code, errs)
 				}
@@ -75,7 +91,7 @@ func TestRemediesWork(t *testing.T) {
 			if err := os.WriteFile("pass.txt", []byte(p+"\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			out, errs, code := runApp(t, "", "--json", "key", "inspect", "--passphrase-file", "pass.txt", c.makes)
+			out, errs, code := runApp(t, "", "--json", "key", "inspect", "--passphrase-file", "pass.txt", makes)
 			if code != 0 {
 				t.Fatalf("the result is not read: %s", errs)
 			}

@@ -2,8 +2,8 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 
@@ -31,6 +31,10 @@ type padFlag struct {
 type privateFlags struct {
 	PrivateKey []string `sep:"none" placeholder:"FILE" help:"RSA private key: PEM or DER, PKCS #8 or PKCS #1. Repeatable: each wrapped key is tried with each."`
 	passphraseFlag
+
+	opened   bool // the private keys have been read
+	privates []*keys.Private
+	failed   error // of the first one that could not be read
 }
 
 // keyFlags name the keys of an archive.
@@ -47,25 +51,17 @@ func (f *keyFlags) openKeys(a *app) ([]*cisco.Key, error) {
 			"add --key FILE, the key file from IM&P, and --private-key FILE")
 	}
 	var files []*cisco.KeyFile
-	wrapped := false
 	for _, name := range f.Key {
 		file, err := a.readKeyFile(name)
 		if err != nil {
 			return nil, err
 		}
-		wrapped = wrapped || file.Wrapped()
 		files = append(files, file)
 	}
-	var privates []*keys.Private
-	if wrapped { // an unwrapped key needs no private key, so no passphrase either
-		var err error
-		if privates, err = f.openPrivates(a); err != nil {
-			return nil, err
-		}
-	}
+	opt := cisco.TextOptions{PadShortHex: f.PadShortHex}
 	var opened []*cisco.Key
 	for _, file := range files {
-		u, err := file.Unwrap(privates, cisco.TextOptions{PadShortHex: f.PadShortHex})
+		u, err := f.unwrap(a, file, opt)
 		if err != nil {
 			return nil, err
 		}
@@ -75,7 +71,7 @@ func (f *keyFlags) openKeys(a *app) ([]*cisco.Key, error) {
 }
 
 func (a *app) readKeyFile(name string) (*cisco.KeyFile, error) {
-	data, err := os.ReadFile(name)
+	data, err := a.readSmall(name)
 	if err != nil {
 		return nil, err
 	}
@@ -92,31 +88,53 @@ func (a *app) readKeyFile(name string) (*cisco.KeyFile, error) {
 	return file, nil
 }
 
-// openPrivates reads the private keys, asking for passphrases where needed.
-func (f *privateFlags) openPrivates(a *app) ([]*keys.Private, error) {
-	passphrases, err := f.read(a)
-	if err != nil {
-		return nil, err
-	}
-	var all []*keys.Private
-	for _, name := range f.PrivateKey {
-		data, err := os.ReadFile(name)
-		if err != nil {
+// unwrap opens file with the private keys. An unwrapped key needs none, so no
+// passphrase either. A private key that cannot be read counts only if no other
+// one opens the file.
+func (f *privateFlags) unwrap(a *app, file *cisco.KeyFile, opt cisco.TextOptions) (*cisco.Unwrapped, error) {
+	if file.Wrapped() && !f.opened {
+		if err := f.openPrivates(a); err != nil {
 			return nil, err
 		}
+	}
+	if len(f.privates) == 0 && f.failed != nil {
+		return nil, f.failed
+	}
+	u, err := file.Unwrap(f.privates, opt)
+	if err != nil && f.failed != nil {
+		return nil, f.failed
+	}
+	return u, err
+}
+
+// openPrivates reads the private keys, asking for passphrases where needed.
+func (f *privateFlags) openPrivates(a *app) error {
+	f.opened = true
+	passphrases, err := f.read(a)
+	if err != nil {
+		return err
+	}
+	for _, name := range f.PrivateKey {
+		data, err := a.readSmall(name)
+		if err != nil {
+			return err
+		}
 		found, err := keys.ParsePrivate(name, data, passphrases...)
-		if errors.Is(err, keys.ErrNeedPassphrase) {
-			var typed []byte
-			if typed, err = a.prompt("Passphrase of " + name + ": "); err != nil {
-				return nil, err
+		if err != nil && problem.ClassOf(err) == problem.Passphrase {
+			typed, promptErr := a.prompt("Passphrase of " + name + ": ")
+			if promptErr != nil {
+				return promptErr
 			}
 			if typed != nil {
 				passphrases = append(passphrases, typed)
+				found, err = keys.ParsePrivate(name, data, passphrases...)
 			}
-			found, err = keys.ParsePrivate(name, data, passphrases...)
 		}
 		if err != nil {
-			return nil, err
+			if f.failed == nil {
+				f.failed = err
+			}
+			continue
 		}
 		a.warnIfShared(name, "this private key")
 		for _, p := range found {
@@ -125,16 +143,16 @@ func (f *privateFlags) openPrivates(a *app) ([]*keys.Private, error) {
 					"make a new pair with archivolt keygen and give its public key to IM&P")
 			}
 		}
-		all = append(all, found...)
+		f.privates = append(f.privates, found...)
 	}
-	return all, nil
+	return nil
 }
 
 // read returns the passphrases that were given without asking.
 func (f *passphraseFlag) read(a *app) ([][]byte, error) {
 	var all [][]byte
 	for _, name := range f.PassphraseFile {
-		data, err := os.ReadFile(name)
+		data, err := a.readSmall(name)
 		if err != nil {
 			return nil, err
 		}
@@ -142,6 +160,7 @@ func (f *passphraseFlag) read(a *app) ([][]byte, error) {
 			data = text.Data // a Windows editor's byte order mark is not part of it
 		}
 		line, _, _ := bytes.Cut(data, []byte("\n"))
+		line = bytes.TrimSuffix(line, []byte("\r"))
 		if len(line) == 0 {
 			return nil, problem.New(problem.Passphrase, name, "the first line of this passphrase file is empty", "write the passphrase into its first line")
 		}
@@ -159,50 +178,38 @@ func (f *passphraseFlag) read(a *app) ([][]byte, error) {
 // prompt asks for a secret on the terminal, without echo. Away from a terminal
 // it returns nil.
 func (a *app) prompt(question string) ([]byte, error) {
-	tty, ok := a.terminal()
+	in, out, ok := a.terminal()
 	if !ok {
 		return nil, nil
 	}
-	fd := int(tty.Fd())
+	fd := int(in.Fd())
 	state, err := term.GetState(fd)
 	if err != nil {
 		return nil, err
 	}
-	type answer struct {
-		text []byte
-		err  error
-	}
-	got := make(chan answer, 1)
-	fmt.Fprint(a.err, question)
-	go func() {
-		text, err := term.ReadPassword(fd)
-		got <- answer{text, err}
-	}()
-	select {
-	case <-a.ctx.Done():
+	fmt.Fprint(out, question)
+	text, err := await(a.ctx, func() ([]byte, error) { return term.ReadPassword(fd) })
+	if a.ctx.Err() != nil {
 		_ = term.Restore(fd, state) // leave the terminal echoing again
-		fmt.Fprintln(a.err)
-		return nil, a.ctx.Err()
-	case r := <-got:
-		fmt.Fprintln(a.err)
-		return r.text, r.err
 	}
+	fmt.Fprintln(out)
+	return text, err
 }
 
-// terminal returns where to ask: standard input, or the controlling terminal
-// when standard input is a pipe but somebody watches.
-func (a *app) terminal() (*os.File, bool) {
-	if a.inTerminal {
-		return os.Stdin, true
+// terminal returns where to ask and where to read the answer: the user's own
+// terminal, also when standard input or error is a pipe or file, or standard
+// input and error themselves.
+func (a *app) terminal() (in *os.File, out io.Writer, ok bool) {
+	if !a.inTerminal && !a.errTerminal {
+		return nil, nil, false
 	}
-	if !a.errTerminal {
-		return nil, false
+	if tty, err := os.OpenFile(ttyDevice, os.O_RDWR, 0); err == nil {
+		if runtime.GOOS == "windows" {
+			return tty, a.err, true // CONIN$ takes no text
+		}
+		return tty, tty, true
 	}
-	tty, err := os.OpenFile(ttyDevice, os.O_RDWR, 0)
-	if err != nil {
-		return nil, false
-	}
-	return tty, true
+	return os.Stdin, a.err, a.inTerminal
 }
 
 // warnIfShared warns when others than the owner can read a secret file.

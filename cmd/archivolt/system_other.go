@@ -2,10 +2,22 @@
 
 package main
 
-import "os"
+import (
+	"os"
+	"syscall"
 
-// interrupts stop a command cleanly.
-var interrupts = []os.Signal{os.Interrupt}
+	"archivolt/internal/problem"
+)
+
+// interrupts stop a command cleanly. Closing the console and logging off come
+// as SIGTERM.
+var interrupts = []os.Signal{os.Interrupt, syscall.SIGTERM}
+
+// ignoreBrokenPipes has nothing to do: Windows sends no such signal.
+func ignoreBrokenPipes() {}
+
+// deleteCommand is the command that deletes a file, as the end of a sentence.
+func deleteCommand(path string) string { return ": del " + problem.Quote(path) }
 
 // ttyDevice is the terminal of the user, whatever standard input is.
 const ttyDevice = "CONIN$"

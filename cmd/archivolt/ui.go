@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,16 +38,22 @@ func (a *app) fail(err error) int {
 		return code // the reader of our output has left: "| head"
 	}
 	if a.json {
-		a.printJSON(a.err, struct {
-			Error  string `json:"error"`
-			Object string `json:"object,omitempty"`
-			Try    string `json:"try,omitempty"`
-			Exit   int    `json:"exit"`
-		}{p.What, p.Object, p.Try, code})
+		a.printProblemJSON(p, code)
 		return code
 	}
 	a.printProblem(p)
 	return code
+}
+
+// printProblemJSON prints a problem as one object; exit is 0 for one that does
+// not end the command.
+func (a *app) printProblemJSON(p *problem.Error, exit int) {
+	_ = printJSON(a.err, struct { // nowhere left to say so
+		Error  string `json:"error"`
+		Object string `json:"object,omitempty"`
+		Try    string `json:"try,omitempty"`
+		Exit   int    `json:"exit,omitempty"`
+	}{p.What, p.Object, p.Try, exit})
 }
 
 func (a *app) printProblem(p *problem.Error) {
@@ -72,7 +79,7 @@ func (a *app) asProblem(err error) *problem.Error {
 	var remnant *durable.RemnantError
 	if errors.As(err, &remnant) {
 		return problem.New(problem.Failed, remnant.Path, "an earlier run left this file unfinished, or another one is writing it now",
-			"see that no other archivolt is running, then: rm "+problem.Quote(remnant.Path))
+			"see that no other archivolt is running, then delete it"+deleteCommand(remnant.Path))
 	}
 	return problem.New(problem.Failed, "", err.Error(), "")
 }
@@ -82,11 +89,11 @@ func fileProblem(err *fs.PathError) *problem.Error {
 	p := problem.New(problem.Failed, err.Path, "", "")
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		p.What, p.Try = "there is no such file or folder", "check the name; ls shows what is there"
+		p.What, p.Try = "there is no such file or folder", "check the name"
 	case errors.Is(err, fs.ErrExist):
 		p.What, p.Try = "this already exists and is not overwritten", "choose another name, or move it away first"
 	case errors.Is(err, fs.ErrPermission):
-		p.What, p.Try = "permission denied", "ls -l "+problem.Quote(err.Path)
+		p.What, p.Try = "permission denied", "see who may read and write it"
 	case errors.Is(err, syscall.ENOTDIR):
 		p.What, p.Try = "this is a file, not a folder", "choose another name"
 	case errors.Is(err, syscall.EISDIR):
@@ -97,9 +104,14 @@ func fileProblem(err *fs.PathError) *problem.Error {
 	return p
 }
 
-// printJSON writes v and a line end.
-func (a *app) printJSON(w io.Writer, v any) {
-	e := json.NewEncoder(w)
+// printJSON writes v and a line end. Characters that could command a terminal
+// are written as escapes, which mean the same.
+func printJSON(w io.Writer, v any) error {
+	var buf bytes.Buffer
+	e := json.NewEncoder(&buf)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(v) // a result's reader is checked where results are written
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	return writeAll(w, escapeControls(buf.Bytes()))
 }

@@ -6,6 +6,10 @@ import (
 	"io"
 	"slices"
 
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+
 	"archivolt/internal/cisco"
 	"archivolt/internal/problem"
 )
@@ -27,7 +31,7 @@ func (f *valueFlags) begin(a *app, encoding string) (cisco.Encoding, []*cisco.Ke
 	if f.Lines && e == cisco.Raw {
 		return e, nil, problem.New(problem.Usage, "--lines", "raw values have no lines", "leave one of --lines and --encoding raw out")
 	}
-	if err := protect(f.Out, slices.Concat(f.Key, f.PrivateKey, f.PassphraseFile, []string{f.In})...); err != nil {
+	if err := a.protect(f.Out, slices.Concat(f.Key, f.PrivateKey, f.PassphraseFile, []string{f.In})...); err != nil {
 		return e, nil, err
 	}
 	list, err := f.openKeys(a)
@@ -37,9 +41,10 @@ func (f *valueFlags) begin(a *app, encoding string) (cisco.Encoding, []*cisco.Ke
 // maxLine bounds a line of --lines in bytes.
 const maxLine = 64 << 20
 
-// newLineScanner splits input into lines, ended by LF or CR LF.
+// newLineScanner splits input into lines, ended by LF or CR LF. A byte order
+// mark is taken off, and UTF-16, which PowerShell and SSMS write, is read.
 func newLineScanner(r io.Reader) *bufio.Scanner {
-	s := bufio.NewScanner(r)
+	s := bufio.NewScanner(transform.NewReader(r, unicode.BOMOverride(encoding.Nop.NewDecoder())))
 	s.Buffer(make([]byte, 256<<10), maxLine)
 	return s
 }

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -230,7 +231,8 @@ func TestRing(t *testing.T) {
 		t.Errorf("with the wrong key: %q by %v, %v", got, by, err)
 	}
 	// A value that both keys open, one to text and one to other bytes, goes to
-	// the text; found by trying, since 1 in 255 opens by chance.
+	// the text; found by trying, since 1 in 255 opens by chance. UTF-8 is the
+	// test, so a plaintext of control characters counts as text here.
 	bytesUnderA := 0
 	for i := range 40000 {
 		ct := b.Encrypt(nil, []byte{'m', byte('a' + i%26), byte('a' + i/26%26), byte('a' + i/676%26), byte('0' + i/17576)})
@@ -239,14 +241,14 @@ func TestRing(t *testing.T) {
 			continue
 		}
 		got, by, err := NewRing(a, b).Decrypt(nil, ct)
-		if IsText(other) {
+		if utf8.Valid(other) {
 			if !errors.Is(err, ErrAmbiguous) || got != nil {
 				t.Errorf("two texts, and one was chosen: %q", got)
 			}
 			continue
 		}
 		bytesUnderA++
-		if err != nil && !errors.Is(err, ErrAmbiguous) || err == nil && by != b {
+		if err != nil || by != b {
 			t.Errorf("by %v, %v", by, err)
 		}
 	}
@@ -258,7 +260,7 @@ func TestRing(t *testing.T) {
 // TestFirstBlockGarbled damages what CBC cannot detect.
 func TestFirstBlockGarbled(t *testing.T) {
 	k := testKey(t)
-	text := []byte("Grüße aus Köln, wir sehen uns morgen früh um acht.")
+	text := []byte("Grüße aus Köönln, wir sehen uns morgen früh um acht.") // a character lies across byte 16
 	wrongIV, err := NewKey(unhex(t, keyHex), bytes.Repeat([]byte{0xa5}, 16))
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,6 @@
 // genuine value from a forged one, and equal plaintexts have equal
 // ciphertexts.
 //
-// A Key is secret. It is never printed but by Text, which only "key unwrap
-// --reveal" calls.
+// A Key is secret. No method prints it; what "key unwrap --reveal" shows is the
+// text that was wrapped.
 package cisco

@@ -49,12 +49,6 @@ func NewKey(key, iv []byte) (*Key, error) {
 	return k, nil
 }
 
-// Text returns the key as IM&P's key file spells it (Cisco document 225039),
-// with line ends of \n. It is the secret itself.
-func (k *Key) Text() string {
-	return fmt.Sprintf("key = %x\niv  = %x\n", k.key, k.iv)
-}
-
 // Fingerprint names the key without revealing it: the first 16 hex digits of
 // the SHA-256 of "key = HEX\niv = HEX\n", both in lower case, so that anybody
 // who holds the key can compute it with sha256sum.
@@ -78,7 +72,7 @@ type TextOptions struct {
 }
 
 // keyLine is one line of a key text: a name, "=", hex digits.
-var keyLine = regexp.MustCompile(`(?i)^\s*(key|iv)\s*=\s*(.*?)\s*$`)
+var keyLine = regexp.MustCompile(`(?i)^[\s\x{A0}]*(key|iv)[\s\x{A0}]*=[\s\x{A0}]*(.*?)[\s\x{A0}]*$`)
 
 // ParseKeyText reads "key = <64 hex>" and "iv = <32 hex>" in any order, case
 // and indentation, among any other lines. object is what the text is about,

@@ -1,13 +1,11 @@
 package cisco
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"regexp"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"archivolt/internal/keys"
 	"archivolt/internal/problem"
@@ -88,27 +86,24 @@ func (f *KeyFile) decode(data []byte) ([]byte, error) {
 	if _, ok := base64Text(block); ok {
 		return nil, problem.New(problem.Failed, f.Name,
 			fmt.Sprintf("this is still Base64 (%d bytes) after decoding it twice; an RSA-2048 block has 256", len(block)),
-			"undo one encoding with: openssl base64 -d -A -in "+problem.Quote(f.Name)+" -out encrypted_key.pem")
+			"undo one encoding with: openssl base64 -d -A -in "+problem.Quote(f.Name)+" -out "+problem.NewName(f.Name, "encrypted_key.pem"))
 	}
 	return block, nil
 }
 
 // dearmour removes PEM armour around the Base64, which some people add because
-// the file is called .pem. Any label and any kind of dash will do: no line of
-// Base64 begins with one.
+// the file is called .pem. Any label and any kind of dash will do: Base64 has
+// none.
 func (f *KeyFile) dearmour(text []byte) []byte {
-	var inner [][]byte
-	lines := bytes.Split(text, []byte("\n"))
-	for _, line := range lines {
-		if r, _ := utf8.DecodeRune(bytes.TrimSpace(line)); !unicode.Is(unicode.Dash, r) {
-			inner = append(inner, line)
-		}
-	}
-	if len(inner) < len(lines) {
+	inner := armour.ReplaceAll(text, nil)
+	if len(inner) < len(text) {
 		f.Notes = append(f.Notes, "has PEM armour around the Base64")
 	}
-	return bytes.Join(inner, []byte("\n"))
+	return inner
 }
+
+// armour is a begin or end line of PEM, on a line of its own or not.
+var armour = regexp.MustCompile(`\p{Pd}{2,}\s*(BEGIN|END)[^\p{Pd}\n]*\p{Pd}{2,}`)
 
 func (f *KeyFile) decodeBase64(joined string) ([]byte, error) {
 	block, err := base64.StdEncoding.DecodeString(joined)
@@ -154,6 +149,7 @@ func (f *KeyFile) Unwrap(privates []*keys.Private, opt TextOptions) (*Unwrapped,
 			"add --private-key private_key.pem")
 	}
 	fits := false
+	var inside error // of a block that opens to text which is no key text
 	for _, p := range privates {
 		if p.Size() != len(f.block) {
 			continue
@@ -164,10 +160,17 @@ func (f *KeyFile) Unwrap(privates []*keys.Private, opt TextOptions) (*Unwrapped,
 			continue
 		}
 		key, err := ParseKeyText(f.Name, text, opt)
-		if err != nil {
-			return nil, describeInside(err)
+		if err == nil {
+			return &Unwrapped{Key: key, Text: text, By: p}, nil
 		}
-		return &Unwrapped{Key: key, Text: text, By: p}, nil
+		// A wrong private key passes the padding once in some 40,000 times, and
+		// then gives bytes that are no text.
+		if _, isText := keys.DecodeText(text); isText && len(text) > 0 && inside == nil {
+			inside = describeInside(err)
+		}
+	}
+	if inside != nil {
+		return nil, inside
 	}
 	if !fits {
 		return nil, f.wrongSize(privates)
@@ -223,12 +226,12 @@ func namePrivates(privates []*keys.Private) string {
 
 // oaepCommand unwraps by openssl what this package refuses.
 func oaepCommand(name, private, hash string) string {
-	option := ""
+	option, out := "", problem.NewName(name, "key.txt")
 	if hash != "SHA-1" {
 		option = " -pkeyopt rsa_oaep_md:" + strings.ToLower(strings.ReplaceAll(hash, "-", ""))
 	}
 	return "openssl base64 -d -A -in " + problem.Quote(name) + " | openssl pkeyutl -decrypt -inkey " + problem.Quote(private) +
-		" -pkeyopt rsa_padding_mode:oaep" + option + " -out key.txt; then pass --key key.txt"
+		" -pkeyopt rsa_padding_mode:oaep" + option + " -out " + out + "; then pass --key " + out
 }
 
 // Wrap wraps a key text for a public key as IM&P hands it out: Base64 of one

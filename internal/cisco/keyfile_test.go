@@ -87,6 +87,8 @@ func TestKeyFileForms(t *testing.T) {
 		"twice Base64, wrapped":   {base64.StdEncoding.EncodeToString([]byte(wrapped.String())) + "\n", notes{"is Base64 twice over"}},
 		"PEM armour":              {string(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED KEY", Bytes: block})), notes{armour}},
 		"PEM armour, one line":    {"-----BEGIN ENCRYPTED KEY-----\n" + line + "\n-----END ENCRYPTED KEY-----\n", notes{armour}},
+		"PEM armour, no lines":    {"-----BEGIN KEY----- " + line + " -----END KEY-----", notes{armour}},
+		"PEM armour, dashes":      {"—–BEGIN KEY–—\n" + line + "\n—–END KEY–—\n", notes{armour}},
 		"PEM armour, key label":   {"-----BEGIN PRIVATE KEY-----\n" + wrapped.String() + "-----END PRIVATE KEY-----\n", notes{armour}},
 		"PEM armour, public":      {"-----BEGIN PUBLIC KEY-----\n" + wrapped.String() + "-----END PUBLIC KEY-----\n", notes{armour}},
 		"PEM armour, odd dashes":  {"------BEGIN KEY------\n" + line + "\n------END KEY------\n", notes{armour}},
@@ -105,7 +107,7 @@ func TestKeyFileForms(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if u.Key.Text() != keyText {
+		if textOf(u.Key) != keyText {
 			t.Errorf("%s: another key", name)
 		}
 		if !reflect.DeepEqual(f.Notes, []string(c.notes)) {
@@ -152,8 +154,31 @@ func TestWeakKeyIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if u, err := f.Unwrap(private, TextOptions{}); err != nil || u.Key.Text() != keyText {
+	if u, err := f.Unwrap(private, TextOptions{}); err != nil || textOf(u.Key) != keyText {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestOrderOfPrivateKeys: a wrong private key that passes the padding by chance
+// neither hides the right one nor makes the file look broken.
+func TestOrderOfPrivateKeys(t *testing.T) {
+	private, key := officer(t)
+	other, err := keys.Generate(2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Blocks that open under both keys are rare; one that opens under a wrong
+	// key to bytes is made by wrapping bytes for that key.
+	for _, inside := range []string{"\x01\x02\xff", ""} {
+		f, err := ParseKeyFile("encrypted_key.pem", wrapStd(t, key, inside))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, list := range [][]*keys.Private{{private, other}, {other, private}, {private}} {
+			if u, err := f.Unwrap(list, TextOptions{}); u != nil || problem.ClassOf(err) != problem.WrongKey {
+				t.Errorf("%q: %v", inside, err)
+			}
+		}
 	}
 }
 
@@ -245,7 +270,7 @@ func FuzzKeyFile(f *testing.F) {
 				t.Fatal(err)
 			}
 			same, err := file.Unwrap([]*keys.Private{private}, TextOptions{PadShortHex: pad})
-			if err != nil || same.Key.Text() != u.Key.Text() || !bytes.Equal(same.Text, u.Text) {
+			if err != nil || textOf(same.Key) != textOf(u.Key) || !bytes.Equal(same.Text, u.Text) {
 				t.Fatalf("wrapping changes the key: %v", err)
 			}
 		}

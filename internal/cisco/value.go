@@ -63,7 +63,7 @@ func DecodeValue(dst []byte, object string, data []byte, e Encoding) ([]byte, En
 		n := strict.DecodedLen(len(data))
 		out := slices.Grow(dst, n)[:len(dst)+n]
 		n, err := strict.Decode(out[len(dst):], data)
-		if err == nil && n > 0 && n%BlockSize == 0 && !bytes.HasPrefix(out[len(dst):], salted) {
+		if err == nil && n > 0 && n%BlockSize == 0 && !bytes.HasPrefix(out[len(dst):], salted) && !allBase64(out[len(dst):len(dst)+n]) {
 			return out[:len(dst)+n], Base64, nil
 		}
 	}
@@ -82,6 +82,10 @@ func DecodeValue(dst []byte, object string, data []byte, e Encoding) ([]byte, En
 			"this value was encrypted by openssl with a password (it begins with Salted__), not with IM&P's key",
 			"openssl enc -d with the cipher and password it was made with")
 	}
+	if inner, ok := base64Text(ciphertext); ok && len(inner)%BlockSize == 0 {
+		return dst, found, problem.New(problem.Failed, object, "this value is Base64 twice over",
+			"undo one encoding with: openssl base64 -d -A")
+	}
 	if n := len(ciphertext); n == 0 || n%BlockSize != 0 {
 		return dst, found, badLength(object, ciphertext, found)
 	}
@@ -90,26 +94,44 @@ func DecodeValue(dst []byte, object string, data []byte, e Encoding) ([]byte, En
 
 // countValues returns the number of lines that are values by themselves, or 0
 // when any line is something else.
-func countValues(data []byte) (n int) {
+func countValues(data []byte) int { return len(SplitValues(data)) }
+
+// SplitValues returns the ciphertexts of the lines of data, or nil when any
+// line is no value by itself.
+func SplitValues(data []byte) (values [][]byte) {
 	text, ok := keys.DecodeText(data)
 	if !ok {
-		return 0
+		return nil
 	}
 	for _, line := range bytes.Split(text.Data, []byte("\n")) {
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
-		ciphertext, err := strict.DecodeString(string(line))
-		if err != nil || len(ciphertext)%BlockSize != 0 {
-			return 0
+		ciphertext, err := hex.DecodeString(string(hexDigits(line)))
+		if err != nil {
+			ciphertext, err = strict.DecodeString(string(line))
 		}
-		n++
+		if err != nil || len(ciphertext)%BlockSize != 0 {
+			return nil
+		}
+		values = append(values, ciphertext)
 	}
-	return n
+	return values
 }
 
 // salted begins what "openssl enc" writes when it is given a password.
 var salted = []byte("Salted__")
+
+// allBase64 tells whether data could be Base64 text. Of a ciphertext the first
+// few bytes already show that it is not.
+func allBase64(data []byte) bool {
+	for _, c := range data {
+		if strings.IndexByte(base64Alphabet+"=\r\n", c) < 0 {
+			return false
+		}
+	}
+	return true
+}
 
 // allHex tells whether data could be hexadecimal rather than Base64.
 func allHex(data []byte) bool {
@@ -187,10 +209,6 @@ func notBase64(object string, joined []byte, e Encoding) error {
 }
 
 func badLength(object string, ciphertext []byte, e Encoding) error {
-	if _, ok := base64Text(ciphertext); ok {
-		return problem.New(problem.Failed, object, "this value is Base64 twice over",
-			"undo one encoding with: openssl base64 -d -A")
-	}
 	try := "copy the value again in full"
 	if e == Raw {
 		try += "; with --encoding raw not even a line end may follow it"

@@ -148,7 +148,7 @@ func FuzzKeyText(f *testing.F) {
 			quotes(t, err, text)
 			return
 		}
-		same, err := ParseKeyText("TEXT", []byte(k.Text()), TextOptions{})
+		same, err := ParseKeyText("TEXT", []byte(textOf(k)), TextOptions{})
 		if err != nil || same.Fingerprint() != k.Fingerprint() {
 			t.Fatalf("%v", err)
 		}

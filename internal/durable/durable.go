@@ -48,6 +48,9 @@ func create(path string, exclusive bool) (*File, error) {
 		if exclusive {
 			return nil, &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
 		}
+		if info.Mode().IsRegular() && info.Mode().Perm()&0o200 == 0 {
+			return nil, &fs.PathError{Op: "create", Path: path, Err: fs.ErrPermission} // read-only on purpose
+		}
 		// A link is followed, so that it goes on pointing at the result.
 		if info.Mode()&fs.ModeSymlink != 0 {
 			if path, err = filepath.EvalSymlinks(path); err != nil {
@@ -59,7 +62,10 @@ func create(path string, exclusive bool) (*File, error) {
 	if errors.Is(err, fs.ErrExist) {
 		return nil, &RemnantError{Path: path + Suffix}
 	}
-	if err != nil {
+	var failed *fs.PathError
+	if errors.As(err, &failed) {
+		return nil, &fs.PathError{Op: failed.Op, Path: path, Err: failed.Err} // named as the user did
+	} else if err != nil {
 		return nil, err
 	}
 	return &File{File: f, path: path, exclusive: exclusive}, nil
@@ -82,11 +88,12 @@ func (f *File) Commit() (err error) {
 			return &fs.PathError{Op: "create", Path: f.path, Err: fs.ErrExist}
 		}
 	}
+	sync := syncer(filepath.Dir(f.path))
 	if err := os.Rename(f.path+Suffix, f.path); err != nil {
 		return err
 	}
 	f.done = true
-	return syncDir(filepath.Dir(f.path))
+	return sync()
 }
 
 // Abort removes the unfinished file. After Commit it does nothing, so that it

@@ -2,5 +2,5 @@
 
 package durable
 
-// syncDir does nothing: Windows offers no flush of a directory entry.
-func syncDir(string) error { return nil }
+// syncer does nothing: Windows offers no flush of a directory entry.
+func syncer(string) func() error { return func() error { return nil } }

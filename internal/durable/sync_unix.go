@@ -4,13 +4,16 @@ package durable
 
 import "os"
 
-// syncDir makes a rename in dir survive a power cut (fsync(2): the entry in
-// the directory needs a flush of its own).
-func syncDir(dir string) error {
+// syncer returns what makes a rename in dir survive a power cut (fsync(2): the
+// entry in the directory needs a flush of its own). A directory that may be
+// written to but not read cannot be flushed; the file is complete all the same.
+func syncer(dir string) func() error {
 	d, err := os.Open(dir)
 	if err != nil {
-		return err
+		return func() error { return nil }
 	}
-	defer d.Close()
-	return d.Sync()
+	return func() error {
+		defer d.Close()
+		return d.Sync()
+	}
 }

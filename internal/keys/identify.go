@@ -88,10 +88,9 @@ func identifyText(text []byte) []Item {
 var keyTextLine = regexp.MustCompile(`(?im)^\s*(key|iv)\s*=`)
 
 // BlockBits returns the RSA modulus size whose blocks have n bytes, and 0 for
-// a size that no usual key has.
+// a size that no usual key has. Usual ones are multiples of 512 bits.
 func BlockBits(n int) int {
-	switch n {
-	case 128, 256, 384, 512, 1024, 2048:
+	if n >= 128 && n <= 2048 && n%64 == 0 {
 		return n * 8
 	}
 	return 0

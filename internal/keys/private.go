@@ -74,29 +74,36 @@ func (p *Private) OpensAsOAEP(block []byte) (hash string, ok bool) {
 
 // ParsePrivate returns the RSA private keys in data, the content of the file
 // name. It reads PKCS #8 and PKCS #1, PEM and DER, and PKCS #8 encrypted with
-// PBES2; each passphrase is tried on each key. Any other file is an error that
-// says what it is and how to convert it.
+// PBES2; each passphrase is tried on each key. Other items beside a key that
+// can be used do not matter; a file without one is an error that says what it
+// is and how to convert it.
 func ParsePrivate(name string, data []byte, passphrases ...[]byte) ([]*Private, error) {
 	file := Identify(data)
 	var found []*Private
+	var failed error // of the first private key that cannot be used
 	for _, item := range file.Items {
 		if !item.Kind.private() && item.Kind != BrokenPEM {
 			continue
 		}
-		key, err := item.open(name, passphrases)
-		if err != nil {
-			return nil, err
+		key, err := item.Private(name, passphrases...)
+		if err == nil {
+			found = append(found, key)
+		} else if failed == nil {
+			failed = err
 		}
-		found = append(found, key)
 	}
-	if len(found) == 0 {
-		return nil, notPrivate(name, file.Main())
+	switch {
+	case len(found) > 0:
+		return found, nil
+	case failed != nil:
+		return nil, failed
 	}
-	return found, nil
+	return nil, notPrivate(name, file.Main())
 }
 
-// open turns the item into a usable key.
-func (i Item) open(name string, passphrases [][]byte) (*Private, error) {
+// Private returns the RSA private key that the item, found in the file name,
+// is.
+func (i Item) Private(name string, passphrases ...[]byte) (*Private, error) {
 	var key any
 	var err error
 	switch i.Kind {
@@ -144,7 +151,7 @@ func (i Item) decrypt(name string, passphrases [][]byte) (any, error) {
 		}
 	}
 	return nil, problem.New(problem.Passphrase, name,
-		"the passphrase does not open this private key",
+		"the passphrase does not open this private key, or what it opens is no RSA key",
 		"check it with: openssl pkey -in "+problem.Quote(name)+" -noout")
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/hex"
@@ -147,9 +148,47 @@ func TestHostileEncryption(t *testing.T) {
 			t.Errorf("%s: %v, want an error about %q", c.name, err, c.want)
 		}
 	}
-	scrypt := bytes.Replace(fixtureDER(t, "encrypted.scrypt.pem"), []byte{0x02, 0x02, 0x40, 0x00}, []byte{0x02, 0x02, 0x40, 0x01}, 1)
-	if _, err := ParsePrivate("scrypt", scrypt, passphrase); err == nil || !strings.Contains(err.Error(), "damaged") {
-		t.Errorf("scrypt with N no power of two: %v", err)
+	// scrypt's numbers: N 16384, r 8, p 1 in the fixture.
+	der := fixtureDER(t, "encrypted.scrypt.pem")
+	numbers := []byte{2, 2, 0x40, 0, 2, 1, 8, 2, 1, 1}
+	for name, c := range map[string]struct {
+		numbers []byte
+		want    string
+	}{
+		"N no power of two": {[]byte{2, 2, 0x40, 1, 2, 1, 8, 2, 1, 1}, "damaged"},
+		"N 1":               {[]byte{2, 2, 0, 1, 2, 1, 8, 2, 1, 1}, "damaged"},
+		"r 0":               {[]byte{2, 2, 0x40, 0, 2, 1, 0, 2, 1, 1}, "damaged"},
+		"too much memory":   {[]byte{2, 2, 0x40, 0, 2, 2, 0x7f, 0xff, 2, 0}, "damaged"},
+		"p negative":        {[]byte{2, 2, 0x40, 0, 2, 1, 8, 2, 1, 0xff}, "damaged"},
+	} {
+		bad := bytes.Replace(der, numbers, c.numbers, 1)
+		if _, err := ParsePrivate("scrypt", bad, passphrase); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("scrypt, %s: %v", name, err)
+		}
+	}
+	for _, n := range []scryptParams{{N: 1 << 40, R: 8, P: 1}, {N: 1 << 14, R: 1 << 20, P: 1}, {N: 1 << 14, R: 8, P: 1 << 12}, {N: 1 << 62, R: 1 << 30, P: 1 << 30}} {
+		params, err := asn1.Marshal(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, problem := describeKDF(pkix.AlgorithmIdentifier{Algorithm: oidScrypt, Parameters: asn1.RawValue{FullBytes: params}})
+		if !strings.Contains(problem, "more scrypt work than is allowed") {
+			t.Errorf("scrypt with N %d, r %d, p %d: %q", n.N, n.R, n.P, problem)
+		}
+	}
+}
+
+// TestBrokenBlockBeforeGoodOne finds the good key behind a damaged block, and
+// names the damage where there is nothing else.
+func TestBrokenBlockBeforeGoodOne(t *testing.T) {
+	broken := "-----BEGIN PRIVATE KEY-----\n!!!!\n-----END PRIVATE KEY-----\n"
+	list, err := ParsePrivate("key.pem", append([]byte(broken), fixture(t, "rsa2048.pkcs8.pem")...))
+	if err != nil || len(list) != 1 {
+		t.Errorf("%d keys, %v", len(list), err)
+	}
+	file := Identify(append([]byte(broken), fixture(t, "public.pem")...))
+	if len(file.Items) != 2 || file.Items[0].Kind != BrokenPEM || file.Items[1].Kind != RSAPublic {
+		t.Errorf("%v", file.Items)
 	}
 }
 

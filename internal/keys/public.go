@@ -47,17 +47,27 @@ func (p *Public) MarshalPEM() ([]byte, error) {
 // public key is read here only to wrap for it.
 func ParsePublic(name string, data []byte) (*Public, error) {
 	item := Identify(data).Main()
-	if item.Kind != RSAPublic {
-		return nil, notPublic(name, item)
-	}
-	key, err := parseRSAPublic(item.der)
+	pub, err := item.Public(name)
 	if err != nil {
 		return nil, err
 	}
-	if key.N.BitLen() < MinBits {
+	if pub.Bits() < MinBits {
 		return nil, problem.New(problem.Failed, name,
-			fmt.Sprintf("this RSA-%d key is too weak to wrap for: at least RSA-%d is needed", key.N.BitLen(), MinBits),
+			fmt.Sprintf("this RSA-%d key is too weak to wrap for: at least RSA-%d is needed", pub.Bits(), MinBits),
 			"make a new pair with: archivolt keygen --out DIR")
+	}
+	return pub, nil
+}
+
+// Public returns the RSA public key that the item, found in the file name, is,
+// whatever its size.
+func (i Item) Public(name string) (*Public, error) {
+	if i.Kind != RSAPublic {
+		return nil, notPublic(name, i)
+	}
+	key, err := parseRSAPublic(i.der)
+	if err != nil {
+		return nil, err
 	}
 	return &Public{Name: name, key: key}, nil
 }

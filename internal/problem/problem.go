@@ -8,6 +8,8 @@ package problem
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -65,12 +67,24 @@ func ClassOf(err error) Class {
 	return Failed
 }
 
-// Quote makes a file name safe to paste into a POSIX shell, for remedies that
-// are commands.
+// NewName returns a name, quoted for a shell, for a file that a remedy makes
+// from the file source. Programs empty their output before they read their
+// input, and people keep their only key under the usual name: so it is never
+// the source's name nor the plain usual one.
+func NewName(source, usual string) string {
+	name := "converted_" + usual
+	for filepath.Base(source) == name {
+		name = "again_" + name
+	}
+	return Quote(name)
+}
+
+// Quote makes a file name safe to paste into a POSIX shell, on Windows into its
+// shells, for remedies that are commands.
 func Quote(name string) string {
 	plain := name != "" && name[0] != '-'
 	for _, r := range name {
-		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/+:@,%", r) {
+		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/+:@,%"+string(filepath.Separator), r) {
 			plain = false
 		}
 	}
@@ -79,6 +93,9 @@ func Quote(name string) string {
 	}
 	if strings.HasPrefix(name, "-") {
 		name = "./" + name
+	}
+	if runtime.GOOS == "windows" {
+		return `"` + name + `"` // a name on Windows holds no quotes
 	}
 	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }
