@@ -226,9 +226,11 @@ func (w *lineWriter) release() {
 
 func (w *lineWriter) opened(plain []byte, key *cisco.Key) {
 	w.open++
-	if cisco.FirstBlockGarbled(plain) {
+	switch {
+	case cisco.IsText(plain):
+	case cisco.FirstBlockGarbled(plain):
 		w.garbled.add(w.line)
-	} else if !cisco.IsText(plain) {
+	default:
 		w.notText.add(w.line)
 	}
 	w.release()

@@ -1,13 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"archivolt/internal/cisco"
 	"archivolt/internal/cisco/sample"
@@ -24,8 +29,18 @@ type demoCmd struct {
 // Files of the demo, beside the key pair.
 const (
 	demoMarker   = ".archivolt-demo" // says that the folder is the demo's own
-	demoWrapped  = "encrypted_key.pem"
 	demoMessages = "messages.txt"
+	demoArchive  = "jm.csv"
+	demoPeople   = "people.csv"
+)
+
+// demoKeys are the wrapped keys: encryption was switched off and on again.
+var demoKeys = []string{"encrypted_key.pem", "encrypted_key_2.pem", "encrypted_key_3.pem"}
+
+// demoUtterances is how many messages the demo's archive holds.
+const (
+	demoUtterances = 600
+	demoGap        = 20 * time.Minute // between them: some weeks in all
 )
 
 func (c *demoCmd) Run(a *app) error {
@@ -33,7 +48,6 @@ func (c *demoCmd) Run(a *app) error {
 		return err
 	}
 	path := func(name string) string { return filepath.Join(c.Dir, name) }
-
 	pair, err := keys.Generate(keys.DefaultBits)
 	if err != nil {
 		return err
@@ -41,21 +55,8 @@ func (c *demoCmd) Run(a *app) error {
 	if err := writePair(a, pair, c.Dir, nil); err != nil {
 		return err
 	}
-	key := sample.NewKey()
-	wrapped, err := cisco.Wrap("sample key", []byte(key.Text()), pair.Public(), cisco.TextOptions{})
-	if err != nil {
-		return err
-	}
-	var values strings.Builder
-	for _, body := range sample.Bodies() {
-		values.WriteString(key.Value(body) + "\n")
-	}
-	for name, content := range map[string]string{demoWrapped: wrapped, demoMessages: values.String()} {
-		if err := durable.WriteNew(path(name), []byte(content)); err != nil {
-			return err
-		}
-	}
-	if err := c.sign(); err != nil {
+	sampled := sample.New(sample.Options{Seed: rand.Uint64(), Utterances: demoUtterances, Gap: demoGap})
+	if err := c.write(pair, sampled); err != nil {
 		return err
 	}
 
@@ -65,30 +66,81 @@ func (c *demoCmd) Run(a *app) error {
 		}
 	}
 	say("Made in %s:", c.Dir)
-	say("  %-18s the compliance officer's private key (RSA-%d); yours to keep secret", privateName, pair.Bits())
-	say("  %-18s its public half, which an officer gives to IM&P", publicName)
-	say("  %-18s the archive's key as IM&P hands it out, wrapped for the officer", demoWrapped)
-	say("  %-18s %d messages as they lie in the archive, for example", demoMessages, len(sample.Bodies()))
-	say("      %s\n", key.Value(sample.Bodies()[0]))
-	say("Opened with the private key:")
+	say("  %-20s the compliance officer's private key (RSA-%d); yours to keep secret", privateName, pair.Bits())
+	say("  %-20s its public half, which an officer gives to IM&P", publicName)
+	say("  %-20s the archive's key as IM&P hands it out, wrapped for the officer;", demoKeys[0])
+	say("  %-20s and the keys of later years: _2, _3. One more was lost", "")
+	say("  %-20s %d messages as they lie in the archive, for example", demoMessages, len(sample.Bodies()))
+	say("      %s", sampled.Keys[0].Value(sample.Bodies()[0]))
+	say("  %-20s an exported table JM with %s rows: each message in several copies", demoArchive, thousands(int64(len(sampled.Rows))))
+	say("  %-20s who is behind the addresses\n", demoPeople)
+
+	say("The values, opened with the private key:")
 	decrypt := decryptCmd{Encoding: cisco.Auto.String()}
 	decrypt.In, decrypt.Lines = path(demoMessages), true
-	decrypt.Key, decrypt.PrivateKey = []string{path(demoWrapped)}, []string{path(privateName)}
+	decrypt.Key, decrypt.PrivateKey = []string{path(demoKeys[0])}, []string{path(privateName)}
 	if err := decrypt.Run(a); err != nil {
 		return err
 	}
-	self, dir := programName(), filepath.ToSlash(c.Dir)
+	say("\nThe archive, checked with all keys at hand:\n")
+	check := checkCmd{Archive: []string{path(demoArchive)}}
+	check.PrivateKey = []string{path(privateName)}
+	for _, k := range demoKeys {
+		check.Key = append(check.Key, path(k))
+	}
+	if err := check.Run(a); err != nil && problem.ClassOf(err) != problem.Partial {
+		return err // some rows cannot be read: that is what the demo shows
+	}
+
+	dir := filepath.ToSlash(c.Dir)
+	in := func(name string) string { return problem.Quote(dir + "/" + name) }
+	all := "--private-key " + in(privateName)
+	for _, k := range demoKeys {
+		all += " --key " + in(k)
+	}
+	self := programName()
 	say("\nThe same by hand, and what else to try:")
-	say("  %s key inspect %s", self, problem.Quote(dir+"/"+privateName))
-	say("  %s key unwrap --private-key %s %s", self, problem.Quote(dir+"/"+privateName), problem.Quote(dir+"/"+demoWrapped))
-	say("  %s decrypt --private-key %s --key %s --lines --in %s", self,
-		problem.Quote(dir+"/"+privateName), problem.Quote(dir+"/"+demoWrapped), problem.Quote(dir+"/"+demoMessages))
+	say("  %s key unwrap --private-key %s %s", self, in(privateName), in(demoKeys[0]))
+	say("  %s decrypt --private-key %s --key %s --lines --in %s", self, in(privateName), in(demoKeys[0]), in(demoMessages))
+	say("  %s search %s rotterdam --user \"Anna Berg\" --people %s %s", self, in(demoArchive), in(demoPeople), all)
+	say("  %s users %s --people %s %s", self, in(demoArchive), in(demoPeople), all)
+	say("  %s export %s --format csv --out %s %s", self, in(demoArchive), in("export"), all)
 	say("  rm -r %s   when you have seen enough", problem.Quote(dir))
 	return nil
 }
 
+// write makes the files that IM&P and its database would hand out.
+func (c *demoCmd) write(pair *keys.Private, sampled *sample.Archive) error {
+	files := map[string][]byte{}
+	for i, name := range demoKeys {
+		wrapped, err := cisco.Wrap("sample key", []byte(sampled.Keys[i].Text()), pair.Public(), cisco.TextOptions{})
+		if err != nil {
+			return err
+		}
+		files[name] = []byte(wrapped)
+	}
+	var values, table, who bytes.Buffer
+	for _, body := range sample.Bodies() {
+		values.WriteString(sampled.Keys[0].Value(body) + "\n")
+	}
+	if err := sample.WriteCSV(&table, sampled.Rows); err != nil {
+		return err
+	}
+	who.WriteString("address,name\n")
+	for _, address := range slices.Sorted(maps.Keys(sampled.People)) {
+		fmt.Fprintf(&who, "%s,%s\n", address, sampled.People[address])
+	}
+	files[demoMessages], files[demoArchive], files[demoPeople] = values.Bytes(), table.Bytes(), who.Bytes()
+	for name, content := range files {
+		if err := durable.WriteNew(filepath.Join(c.Dir, name), content); err != nil {
+			return err
+		}
+	}
+	return c.sign()
+}
+
 // demoFiles are all the files that the demo makes, and may delete.
-var demoFiles = []string{privateName, publicName, demoWrapped, demoMessages}
+var demoFiles = slices.Concat([]string{privateName, publicName, demoMessages, demoArchive, demoPeople}, demoKeys)
 
 // prepare makes the folder, or empties it of an earlier demo's files. A folder
 // that is not the demo's own is refused, and so is one in which somebody has
@@ -115,7 +167,7 @@ func (c *demoCmd) prepare() error {
 				"move it to a safe place, or name another folder with --dir DIR")
 		}
 	}
-	for _, name := range append(demoFiles, demoMarker) {
+	for _, name := range slices.Concat(demoFiles, []string{demoMarker}) {
 		if err := os.Remove(filepath.Join(c.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

@@ -35,6 +35,13 @@ type cli struct {
 	Key     keyCmd     `cmd:"" help:"Look at keys, unwrap and wrap them."`
 	Decrypt decryptCmd `cmd:"" help:"Decrypt one value, or one on each line."`
 	Encrypt encryptCmd `cmd:"" help:"Encrypt one value, or one on each line, as IM&P does."`
+
+	Check  checkCmd  `cmd:"" help:"Report what an archive holds: rows, keys over time, what cannot be read."`
+	Users  usersCmd  `cmd:"" help:"List the people in an archive."`
+	Rooms  roomsCmd  `cmd:"" help:"List the rooms in an archive."`
+	Search searchCmd `cmd:"" help:"Find messages by words, people and time."`
+	Show   showCmd   `cmd:"" help:"Show a conversation as a person would read it."`
+	Export exportCmd `cmd:"" help:"Write messages to files."`
 }
 
 // keyCmd groups what is done with key files.

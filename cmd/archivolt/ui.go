@@ -20,6 +20,8 @@ func exitCode(c problem.Class) int {
 		return 2
 	case problem.Partial:
 		return 3
+	case problem.NoArchive:
+		return 10
 	case problem.Passphrase:
 		return 11
 	case problem.WrongKey:

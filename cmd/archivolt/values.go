@@ -44,7 +44,12 @@ const maxLine = 64 << 20
 // newLineScanner splits input into lines, ended by LF or CR LF. A byte order
 // mark is taken off, and UTF-16, which PowerShell and SSMS write, is read.
 func newLineScanner(r io.Reader) *bufio.Scanner {
-	s := bufio.NewScanner(transform.NewReader(r, unicode.BOMOverride(encoding.Nop.NewDecoder())))
+	head := bufio.NewReaderSize(r, 64<<10)
+	r = head
+	if mark, _ := head.Peek(3); len(mark) >= 2 && mark[0] >= 0xef { // perhaps a byte order mark
+		r = transform.NewReader(head, unicode.BOMOverride(encoding.Nop.NewDecoder()))
+	}
+	s := bufio.NewScanner(r)
 	s.Buffer(make([]byte, 256<<10), maxLine)
 	return s
 }

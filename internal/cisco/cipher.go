@@ -46,6 +46,14 @@ func (d *Decrypter) Decrypt(dst, ciphertext []byte) ([]byte, error) {
 	return decryptCBC(d.mode, dst, ciphertext)
 }
 
+// decryptBlocks appends the plaintext of whole blocks to dst, the padding
+// included: for looking at what is left of a damaged value.
+func (d *Decrypter) decryptBlocks(dst, ciphertext []byte) []byte {
+	out := slices.Grow(dst, len(ciphertext))[:len(dst)+len(ciphertext)]
+	cipher.NewCBCDecrypter(d.key.block, d.key.iv[:]).CryptBlocks(out[len(dst):], ciphertext)
+	return out
+}
+
 func decryptCBC(mode cipher.BlockMode, dst, ciphertext []byte) ([]byte, error) {
 	if len(ciphertext) == 0 || len(ciphertext)%BlockSize != 0 {
 		return dst, ErrLength

@@ -24,6 +24,7 @@ const (
 	Passphrase               // a passphrase is missing or wrong
 	WrongKey                 // a private key does not open a wrapped key, or no key opens a value
 	Interrupted              // the user stopped the command
+	NoArchive                // there is no such archive
 )
 
 // Error is a problem as a person should read it.

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"text/tabwriter"
+
+	"archivolt/internal/message"
+	"archivolt/internal/review"
+)
+
+// roomsCmd lists the rooms of an archive.
+type roomsCmd struct {
+	archiveFlags
+	filterFlags
+	Archive []string `arg:"" optional:"" help:"The exported table."`
+}
+
+func (roomsCmd) Help() string {
+	return `Examples:
+
+    archivolt rooms jm.csv --private-key private_key.pem --key encrypted_key.pem
+    archivolt rooms jm.csv --profile legal --user anna.berg@example.com`
+}
+
+// roomResult is one room as JSON.
+type roomResult struct {
+	Address  string   `json:"address"`
+	Subject  string   `json:"subject,omitempty"`
+	Messages int64    `json:"messages"`
+	People   []string `json:"people"`
+	First    string   `json:"first"`
+	Last     string   `json:"last"`
+}
+
+func (c *roomsCmd) Run(a *app) error {
+	src, rest, err := c.open(a, c.Archive)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	if err := noArguments(rest); err != nil {
+		return err
+	}
+	f, err := c.filter(&c.archiveFlags, nil)
+	if err != nil {
+		return err
+	}
+	rooms, account, err := review.Rooms(a.ctx, src, f)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	t := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
+	if !a.json {
+		fmt.Fprint(t, "ROOM\tMESSAGES\tPEOPLE\tFIRST\tLAST\tSUBJECT\n")
+	}
+	for _, r := range rooms {
+		if a.json {
+			if err := printJSON(&b, roomResult{r.Address, r.Subject, r.Messages, r.People, c.stamp(r.First), c.stamp(r.Last)}); err != nil {
+				return err
+			}
+			continue
+		}
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\n", visible([]byte(message.Unescape(r.Address))), thousands(r.Messages), len(r.People), c.stamp(r.First), c.stamp(r.Last), visible([]byte(r.Subject)))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if err := writeAll(a.out, b.Bytes()); err != nil {
+		return err
+	}
+	return a.settleAccount(&account, len(c.Key))
+}

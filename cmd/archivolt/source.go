@@ -1,0 +1,254 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	_ "time/tzdata" // Windows has no time zones of its own
+
+	"github.com/schollz/progressbar/v3"
+
+	"archivolt/internal/archive"
+	"archivolt/internal/cisco"
+	"archivolt/internal/config"
+	"archivolt/internal/message"
+	"archivolt/internal/people"
+	"archivolt/internal/problem"
+	"archivolt/internal/review"
+)
+
+// archiveFlags name an archive, its keys, and how it is shown.
+type archiveFlags struct {
+	keyFlags
+	Also     []string `sep:"none" placeholder:"ARCHIVE" help:"A further archive, read as one with the first. Repeatable."`
+	Timezone string   `placeholder:"ZONE" help:"Time zone of what is shown and of --since and --until, such as Europe/Berlin. UTC if left out."`
+	People   string   `placeholder:"FILE" help:"Directory of people (CSV or LDIF): names are shown, and --user and --with take them."`
+	Profile  string   `placeholder:"NAME" help:"Profile in archivolt.yaml that names the archive, the keys and the rest."`
+	Config   string   `placeholder:"FILE" help:"Configuration to take the profile from."`
+
+	directory *people.Directory
+	zone      *time.Location
+}
+
+// filterFlags choose messages.
+type filterFlags struct {
+	User  []string `sep:"none" placeholder:"JID" help:"Somebody who takes part; * stands for any text. Repeated: any of them."`
+	With  []string `sep:"none" placeholder:"JID" help:"Likewise. Repeated: all of them."`
+	Room  []string `sep:"none" placeholder:"JID" help:"The room. Repeated: any of them."`
+	Since string   `placeholder:"TIME" help:"First day or time: 2024-01-31, 2024-01-31 08:00."`
+	Until string   `placeholder:"TIME" help:"Last day, which is included, or the time to end before."`
+}
+
+// open opens the archive named by the first of args, or by the profile, and
+// returns it with the other args.
+func (f *archiveFlags) open(a *app, args []string) (*archive.Archive, []string, error) {
+	var paths []string
+	if f.Profile != "" {
+		p, err := config.Find(f.Config, f.Profile)
+		if err != nil {
+			return nil, nil, err
+		}
+		f.apply(p)
+		if p.Archive != "" {
+			paths = append([]string{p.Archive}, p.Also...)
+		}
+	}
+	if len(paths) == 0 {
+		if len(args) == 0 {
+			return nil, nil, problem.New(problem.Usage, "", "no archive was named", "name the exported table, such as jm.csv, or a --profile")
+		}
+		paths, args = args[:1], args[1:]
+	}
+	var err error
+	if f.zone, err = time.LoadLocation(f.Timezone); err != nil {
+		return nil, nil, problem.New(problem.Usage, "--timezone", "there is no time zone "+f.Timezone, "write it as Europe/Berlin or America/New_York")
+	}
+	if f.People != "" {
+		data, err := a.readSmall(f.People)
+		if err != nil {
+			return nil, nil, err
+		}
+		if f.directory, err = people.Parse(f.People, data); err != nil {
+			return nil, nil, err
+		}
+	}
+	var keys []*cisco.Key
+	if len(f.Key) > 0 {
+		if keys, err = f.openKeys(a); err != nil {
+			return nil, nil, err
+		}
+	}
+	src, err := archive.Open(append(paths, f.Also...), keys)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, n := range src.Notes() {
+		a.note("%s", n)
+	}
+	if !a.quiet && a.errTerminal {
+		src.Progress = a.progress()
+	}
+	return src, args, nil
+}
+
+// apply takes from the profile what the command line leaves open.
+func (f *archiveFlags) apply(p *config.Profile) {
+	if len(f.Key) == 0 {
+		f.Key = p.Key
+	}
+	if len(f.PrivateKey) == 0 {
+		f.PrivateKey = p.PrivateKey
+	}
+	if f.People == "" {
+		f.People = p.People
+	}
+	if f.Timezone == "" {
+		f.Timezone = p.Timezone
+	}
+}
+
+// progress shows a bar on the terminal.
+func (a *app) progress() func(done, total int64) {
+	var bar *progressbar.ProgressBar
+	var last int64
+	return func(done, total int64) {
+		if bar == nil || done < last { // each pass has its own
+			bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(a.err), progressbar.OptionShowBytes(true),
+				progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30))
+		}
+		last = done
+		_ = bar.Set64(done) // a bar that cannot be drawn is no reason to stop
+	}
+}
+
+// filter makes the filter of the flags.
+func (f *filterFlags) filter(s *archiveFlags, words []string) (*message.Filter, error) {
+	m := &message.Filter{Words: message.SplitWords(words)}
+	var err error
+	if m.Users, err = s.addresses("--user", f.User); err != nil {
+		return nil, err
+	}
+	if m.With, err = s.addresses("--with", f.With); err != nil {
+		return nil, err
+	}
+	for _, r := range f.Room {
+		m.Rooms = append(m.Rooms, message.Pattern(r))
+	}
+	if m.Since, _, err = parseTime("--since", f.Since, s.zone); err != nil {
+		return nil, err
+	}
+	var day bool
+	if m.Until, day, err = parseTime("--until", f.Until, s.zone); err != nil {
+		return nil, err
+	}
+	if day {
+		m.Until = m.Until.AddDate(0, 0, 1)
+	}
+	if !m.Since.IsZero() && !m.Until.IsZero() && !m.Since.Before(m.Until) {
+		return nil, problem.New(problem.Usage, "--until", "it ends before --since begins", "swap them")
+	}
+	return m, nil
+}
+
+// addresses turns what a user typed into patterns; names are looked up among
+// the people.
+func (f *archiveFlags) addresses(flag string, typed []string) (patterns []string, err error) {
+	for _, t := range typed {
+		if f.directory == nil || strings.ContainsAny(t, "@*") {
+			patterns = append(patterns, message.Pattern(t))
+			continue
+		}
+		switch found := f.directory.Find(t); len(found) {
+		case 1:
+			patterns = append(patterns, found[0].Address)
+		case 0:
+			return nil, problem.New(problem.Usage, flag, "nobody in the list of people is called "+t, "name the address instead, or see archivolt users")
+		default:
+			var list []string
+			for _, p := range found {
+				list = append(list, fmt.Sprintf("%s <%s>", p.Name, p.Address))
+			}
+			return nil, problem.New(problem.Usage, flag, "more than one person is called "+t+": "+strings.Join(list, ", "), "name the address instead")
+		}
+	}
+	return patterns, nil
+}
+
+// parseTime reads a day or a time. day tells that it was a day.
+func parseTime(flag, text string, zone *time.Location) (t time.Time, day bool, err error) {
+	if text == "" {
+		return time.Time{}, false, nil
+	}
+	if t, err := time.ParseInLocation("2006-01-02", text, zone); err == nil {
+		return t, true, nil
+	}
+	for _, layout := range []string{"2006-01-02 15:04", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02T15:04:05", time.RFC3339Nano} {
+		if t, err := time.ParseInLocation(layout, text, zone); err == nil {
+			return t, false, nil
+		}
+	}
+	return time.Time{}, false, problem.New(problem.Usage, flag, "this is no day or time", "write it as 2024-01-31 or 2024-01-31 08:00")
+}
+
+// settleAccount tells what became of all rows, and ends with the exit code
+// that this deserves.
+func (a *app) settleAccount(r *review.Account, keys int) error {
+	a.note("%s", describeAccount(r))
+	unreadable := r.Unreadable()
+	if unreadable == 0 {
+		return nil
+	}
+	if r.Opened() == 0 && r.Status[message.Plain] == 0 {
+		if keys == 0 {
+			return problem.New(problem.WrongKey, "", "the archive is encrypted, and no key was given", "add --key FILE, the key file from IM&P, and --private-key FILE")
+		}
+		return problem.New(problem.WrongKey, "", fmt.Sprintf("no key opens any of the %s encrypted rows", thousands(unreadable)),
+			"pass every key the archive has had, each with its own --key")
+	}
+	return problem.New(problem.Partial, "", fmt.Sprintf("%s rows could not be read, sent between %s and %s",
+		thousands(unreadable), shortTime(r.FirstUnreadable), shortTime(r.LastUnreadable)), "archivolt check tells which and why")
+}
+
+func describeAccount(r *review.Account) string {
+	parts := []string{}
+	for s := range message.NumStatus {
+		if n := r.Status[s]; n > 0 {
+			parts = append(parts, thousands(n)+" "+statusWords[s])
+		}
+	}
+	text := thousands(r.Rows) + " rows: " + strings.Join(parts, ", ")
+	if len(parts) == 0 {
+		text = "no rows"
+	}
+	if r.Utterances > 0 { // not counted where single rows are wanted
+		text += "; " + counted(r.Utterances, "message")
+	}
+	return text
+}
+
+// statusWords say a status to a person.
+var statusWords = [message.NumStatus]string{"opened", "never encrypted", "opened but not certain", "damaged", "without a key"}
+
+func shortTime(t time.Time) string {
+	if t.IsZero() {
+		return "an unknown time"
+	}
+	return t.UTC().Format("2006-01-02 15:04")
+}
+
+// thousands writes a number with separators.
+func thousands(n int64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// noArguments refuses what follows the archive.
+func noArguments(args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return problem.New(problem.Usage, args[0], "this argument is not understood", "name further archives with --also; quote names that hold blanks")
+}

@@ -1,0 +1,47 @@
+package cisco
+
+// Column is a column of table JM (Cisco database setup guide, "External
+// database tables"), in the documented order.
+type Column int
+
+// The columns of JM. TO_JID is the recipient and FROM_JID the sender: the
+// guide's prose swaps the two, its queries do not.
+const (
+	ToJID         Column = iota
+	FromJID              // sender, mostly with a resource
+	SentDate             // UTC, without a zone
+	Subject              //
+	ThreadID             // as the client gave it
+	MsgType              // c chat, n normal, g groupchat, h headline, e error
+	Direction            // I delivered to a local session, O sent from one
+	BodyLen              // what it counts in encrypted rows is not documented
+	MessageLen           // likewise
+	BodyString           // the body, up to 4000 characters
+	MessageString        // the whole stanza, up to 4000 characters
+	BodyText             // the body, if longer
+	MessageText          // the stanza, if longer
+	HistoryFlag          // H pushed as room history to a newcomer, N live
+	NumColumns           // not a column: how many there are
+)
+
+var columnNames = [NumColumns]string{"TO_JID", "FROM_JID", "SENT_DATE", "SUBJECT", "THREAD_ID", "MSG_TYPE", "DIRECTION",
+	"BODY_LEN", "MESSAGE_LEN", "BODY_STRING", "MESSAGE_STRING", "BODY_TEXT", "MESSAGE_TEXT", "HISTORY_FLAG"}
+
+// String returns the column's documented name.
+func (c Column) String() string { return columnNames[c] }
+
+// ColumnNames returns the documented names of all columns, in order.
+func ColumnNames() []string { return columnNames[:] }
+
+// Row is one stored row of JM as its source gives it: nothing in it is
+// decoded or decrypted.
+type Row struct {
+	// Number counts the rows of one source from 1, in the source's order.
+	Number int64
+	// Cells holds the text of each column; nil is NULL, or a column that the
+	// source does not have. The slices are valid until the source's next row.
+	Cells [NumColumns][]byte
+	// Problem says why the row could not be split into its columns; empty for
+	// a good row. The cells of a bad row may be missing or wrong.
+	Problem string
+}

@@ -1,0 +1,97 @@
+package durable
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// dirPerm lets only the owner look into a folder.
+const dirPerm = 0o700
+
+// Dir is a folder under construction: it is filled as NAME.partial and gets
+// its name on Commit. It is not safe for concurrent use.
+type Dir struct {
+	path string
+	done bool
+}
+
+// NotEmptyError says that a folder holds what may not be deleted.
+type NotEmptyError struct {
+	Path string
+	Name string // of the first such file
+}
+
+func (e *NotEmptyError) Error() string { return e.Path + ": the folder is not empty" }
+
+// CreateDir starts the folder path. An existing one must be empty, or hold
+// nothing but files that replaceable allows to be deleted on Commit.
+func CreateDir(path string, replaceable func(name string) bool) (*Dir, error) {
+	path = filepath.Clean(path)
+	if err := checkDir(path, replaceable); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), dirPerm); err != nil {
+		return nil, err
+	}
+	err := os.Mkdir(path+Suffix, dirPerm)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, &RemnantError{Path: path + Suffix}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Dir{path: path}, nil
+}
+
+func checkDir(path string, replaceable func(string) bool) error {
+	entries, err := os.ReadDir(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !e.Type().IsRegular() || !replaceable(e.Name()) {
+			return &NotEmptyError{Path: path, Name: e.Name()}
+		}
+	}
+	return nil
+}
+
+// File makes a new file in the folder, for its owner alone.
+func (d *Dir) File(name string) (*os.File, error) {
+	return os.OpenFile(filepath.Join(d.path+Suffix, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, filePerm)
+}
+
+// Commit gives the folder its name. The files in it must have been synced and
+// closed. After an error the unfinished folder is gone.
+func (d *Dir) Commit(replaceable func(name string) bool) error {
+	defer d.Abort()
+	sync := syncer(d.path + Suffix)
+	if err := sync(); err != nil {
+		return err
+	}
+	if err := checkDir(d.path, replaceable); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(d.path); err != nil {
+		return err
+	}
+	parent := syncer(filepath.Dir(d.path))
+	if err := os.Rename(d.path+Suffix, d.path); err != nil {
+		return err
+	}
+	d.done = true
+	return parent()
+}
+
+// Abort removes the unfinished folder. After Commit it does nothing.
+func (d *Dir) Abort() {
+	if !d.done {
+		d.done = true
+		_ = os.RemoveAll(d.path + Suffix)
+	}
+}

@@ -1,0 +1,55 @@
+package message
+
+import (
+	"strings"
+
+	"mellium.im/xmpp/jid"
+)
+
+// JID is an XMPP address (RFC 7622). The text of the archive is kept; Bare is
+// for comparing only.
+type JID struct {
+	Raw      string // as it stands in the archive
+	Bare     string // localpart@domainpart in comparable form; "" for an empty address
+	Resource string // resourcepart as written; in a room the occupant's nick
+}
+
+// ParseJID splits and normalises an address. It never fails: what is no valid
+// address is compared by its letters, since a row with an odd address is still
+// a row.
+func ParseJID(raw string) JID {
+	bare, resource, _ := strings.Cut(raw, "/")
+	return JID{Raw: raw, Bare: normalise(bare), Resource: resource}
+}
+
+// normalise brings a bare address into comparable form: the case folding of
+// RFC 7622 section 3, which for ASCII is lower case.
+func normalise(bare string) string {
+	for i := range len(bare) {
+		if bare[i] >= 0x80 {
+			if j, err := jid.Parse(bare); err == nil {
+				return j.Bare().String()
+			}
+			break
+		}
+	}
+	return strings.ToLower(bare)
+}
+
+// NickIsAddress tells whether the resource looks like an address itself: the
+// nick that IM&P gives to an occupant of a room is his full JID.
+func (j JID) NickIsAddress() bool { return strings.Contains(j.Resource, "@") }
+
+// Unescape undoes JID escaping (XEP-0106) in the localpart of a bare address,
+// for showing it to people: "legal\20team@conf" is "legal team@conf".
+func Unescape(bare string) string {
+	local, domain, ok := strings.Cut(bare, "@")
+	if !ok || !strings.Contains(local, `\`) {
+		return bare
+	}
+	return unescaper.Replace(local) + "@" + domain
+}
+
+// unescaper knows the ten sequences of XEP-0106 section 4.2. The jid library's
+// own transformer gets them wrong when another character follows.
+var unescaper = strings.NewReplacer(`\20`, " ", `\22`, `"`, `\26`, "&", `\27`, "'", `\2f`, "/", `\3a`, ":", `\3c`, "<", `\3e`, ">", `\40`, "@", `\5c`, `\`)

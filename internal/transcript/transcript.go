@@ -1,0 +1,401 @@
+// Package transcript turns rows into what was said: copies of one message are
+// found and become one utterance. It is pure, and works in one pass over rows
+// in the order of time with memory for the last minutes only.
+//
+// Where copies come from: a server logs a message when it leaves its sender
+// and again when it reaches each of the recipient's clients; in a room, once
+// for every occupant; several servers may each have a share. Which rows are
+// copies is decided by:
+//
+//  1. the same people: sender and recipient without their resources, or the
+//     room;
+//  2. the same stanza id, if there is one, within Window;
+//  3. the same text: clients reuse ids, so an id alone proves nothing. A copy
+//     whose text cannot be read counts if its id fits exactly one utterance;
+//  4. without an id: the same sender, thread and text within ShortWindow. Here
+//     two rows of the same direction to the same client are two utterances.
+//
+// Replays of a room's history are never utterances, and neither is what says
+// nothing: typing, receipts, markers. They are counted.
+package transcript
+
+import (
+	"container/heap"
+	"hash/maphash"
+	"slices"
+	"strings"
+	"time"
+
+	"archivolt/internal/message"
+)
+
+// How far apart copies of one message may lie.
+const (
+	Window      = 5 * time.Minute // with a stanza id
+	ShortWindow = 5 * time.Second // without
+)
+
+// maxPending bounds the utterances held back while copies may still come.
+const maxPending = 50_000
+
+// Utterance is a message once, with what its copies tell together.
+type Utterance struct {
+	Time       time.Time // of the earliest live copy that opened
+	From       string    // real sender's bare address; "" if no copy tells
+	To         string    // bare address; "" in a room
+	Room       string    // bare address of the room, or ""
+	Nick       string    // the sender's name in the room
+	Recipients []string  // bare addresses that a copy was delivered to, sorted
+	Directions string    // "I", "O" or "IO"
+	Copies     int       // rows, Row included
+	Text       message.Text
+	TextFrom   string // "body" or "stanza" of Row, "copy" of another row, or ""
+
+	// Row is the row that stands for the utterance: the one with the best
+	// status, among these the earliest. Kind, ids and key are its own.
+	Row message.Message
+}
+
+// Counts tells what became of the rows that are no utterances of their own.
+type Counts struct {
+	Rows       int64 // all rows given
+	Utterances int64
+	Copies     int64 // further rows of an utterance
+	Replays    int64 // history pushed to newcomers
+	Signals    int64 // rows without anything said
+	Errors     int64 // messages that came back (type error)
+}
+
+// Collapser finds the copies. Give it all rows in the order of time.
+type Collapser struct {
+	Counts Counts
+
+	emit    func(*Utterance)
+	seed    maphash.Seed
+	pending queue
+	byID    map[uint64][]*entry // by people and stanza id
+	byText  map[uint64][]*entry // by people, thread and text, for rows without an id
+	now     time.Time
+	serial  int64
+}
+
+// New returns a Collapser that hands every utterance to emit, in the order of
+// time. The utterance is emit's to keep.
+func New(emit func(*Utterance)) *Collapser {
+	return &Collapser{emit: emit, seed: maphash.MakeSeed(), byID: map[uint64][]*entry{}, byText: map[uint64][]*entry{}}
+}
+
+// entry is an utterance under construction.
+type entry struct {
+	Utterance
+	first   time.Time // of the first row, which decides the window
+	idKey   uint64    // its place in byID, or 0
+	textKey uint64    // its place in byText, or 0
+	clients []string  // direction and client of the rows, without an id
+	idLost  bool      // no row with a readable id yet, and one that lost it
+	serial  int64     // order of arrival, for equal times
+	index   int       // in the queue
+}
+
+// Add takes the next row. Rows must not go back in time; a row without a date
+// is placed at the time of the row before it.
+func (c *Collapser) Add(m *message.Message) {
+	c.Counts.Rows++
+	switch {
+	case m.History:
+		c.Counts.Replays++
+		return
+	case m.Kind == message.ErrorKind:
+		c.Counts.Errors++
+		return
+	case m.Kind == message.Signal:
+		c.Counts.Signals++
+		return
+	}
+	if m.Time.After(c.now) {
+		c.now = m.Time
+		c.release(c.now.Add(-Window))
+	}
+	row := c.look(m)
+	if e := c.find(row); e != nil {
+		c.Counts.Copies++
+		c.join(e, row)
+		heap.Fix(&c.pending, e.index)
+		return
+	}
+	c.start(row)
+	if len(c.pending) > maxPending {
+		c.send(heap.Pop(&c.pending).(*entry))
+	}
+}
+
+// Flush hands out what is still held back.
+func (c *Collapser) Flush() {
+	for len(c.pending) > 0 {
+		c.send(heap.Pop(&c.pending).(*entry))
+	}
+}
+
+func (c *Collapser) release(before time.Time) {
+	for len(c.pending) > 0 && c.pending[0].Time.Before(before) {
+		c.send(heap.Pop(&c.pending).(*entry))
+	}
+}
+
+func (c *Collapser) send(e *entry) {
+	forget(c.byID, e.idKey, e)
+	forget(c.byText, e.textKey, e)
+	slices.Sort(e.Recipients)
+	e.Recipients = slices.Compact(e.Recipients)
+	c.Counts.Utterances++
+	c.emit(&e.Utterance)
+}
+
+func forget(table map[uint64][]*entry, key uint64, e *entry) {
+	list := table[key]
+	if i := slices.Index(list, e); i >= 0 {
+		list = slices.Delete(list, i, i+1)
+	}
+	if len(list) == 0 {
+		delete(table, key)
+		return
+	}
+	table[key] = list
+}
+
+// row is a message with the roles of its addresses found.
+type row struct {
+	*message.Message
+	sender   string // bare address; "" if unknown
+	to       string // bare address of the recipient, or of the room
+	room     string
+	nick     string
+	delivery string // bare address that this copy went to
+	text     message.Text
+	textFrom string
+}
+
+// look finds out who spoke, to whom, and where.
+func (c *Collapser) look(m *message.Message) row {
+	r := row{Message: m}
+	if r.text, r.textFrom = m.Shown(); r.text.Text == "" && !m.Status.Readable() && !m.StanzaRead {
+		r.text, r.textFrom = message.Text{}, "" // there may have been more
+	}
+	from, to := m.Sender(), m.Recipient()
+	r.delivery = to.Bare
+	if m.Carbon {
+		from, to = m.CarbonFrom, m.CarbonTo
+	}
+	speaker := from.Bare
+	if from.NickIsAddress() { // somebody in a room, whose nick is his address
+		speaker = message.ParseJID(from.Resource).Bare
+	}
+	switch {
+	case m.Room && m.Direction == message.Out && !from.NickIsAddress():
+		r.room, r.sender = to.Bare, from.Bare
+	case m.Room:
+		r.room, r.nick = from.Bare, from.Resource
+		if from.NickIsAddress() {
+			r.sender = speaker
+		}
+	default:
+		r.sender, r.to = speaker, to.Bare
+	}
+	if m.Direction == message.Out && !m.Carbon {
+		r.delivery = ""
+	}
+	return r
+}
+
+// key hashes the parts of an identity; it is never 0.
+func (c *Collapser) key(parts ...string) uint64 {
+	var h maphash.Hash
+	h.SetSeed(c.seed)
+	for _, p := range parts {
+		h.WriteString(p)
+		h.WriteByte(0)
+	}
+	return h.Sum64() | 1
+}
+
+func (r *row) idParts() []string {
+	if r.room != "" {
+		return []string{"room", r.room, r.StanzaID}
+	}
+	return []string{"pair", r.sender, r.to, r.StanzaID}
+}
+
+func (r *row) textParts() []string {
+	if r.room != "" {
+		return []string{"room", r.room, r.Thread.Text, r.text.Text}
+	}
+	return []string{"pair", r.sender, r.to, r.Thread.Text, r.text.Text}
+}
+
+// find returns the utterance that r is a copy of, or nil.
+func (c *Collapser) find(r row) *entry {
+	if r.sender == "" && r.room == "" && r.to == "" {
+		return nil // nobody can say whose copy this would be
+	}
+	if r.StanzaID != "" {
+		if e := c.findByID(r); e != nil {
+			return e
+		}
+	}
+	if !r.text.Valid {
+		return nil
+	}
+	for _, e := range c.byText[c.key(r.textParts()...)] {
+		switch {
+		case !e.sameSpeaker(&r) || !e.sameText(&r) || r.Time.Sub(e.first) > ShortWindow:
+		case r.idLost() || e.idLost:
+			return e // one of the two has an id that cannot be read
+		case r.StanzaID == "" && e.idKey == 0 && !slices.Contains(e.clients, r.client()):
+			return e
+		}
+	}
+	return nil
+}
+
+// idLost tells whether the row may have an id that cannot be read.
+func (r *row) idLost() bool { return r.StanzaID == "" && r.Status == message.Damaged }
+
+func (c *Collapser) findByID(r row) *entry {
+	var fits []*entry
+	for _, e := range c.byID[c.key(r.idParts()...)] {
+		switch {
+		case !e.sameSpeaker(&r) || r.Time.Sub(e.first) > Window:
+		case !r.text.Valid || !e.Text.Valid:
+			fits = append(fits, e)
+		case e.sameText(&r):
+			return e
+		}
+	}
+	if len(fits) == 1 {
+		return fits[0]
+	}
+	return nil
+}
+
+// client is what a second message has in common with the first, and a copy of
+// it has not: the direction and the recipient's client.
+func (r *row) client() string { return string(r.Direction) + r.Recipient().Raw }
+
+// sameText compares what is said, and what it is said about, which a damaged
+// row may have lost.
+func (e *entry) sameText(r *row) bool {
+	if e.Text.Text != r.text.Text {
+		return false
+	}
+	return e.Row.Status == message.Damaged || r.Status == message.Damaged ||
+		e.Row.Kind == r.Kind && e.Row.RefersTo == r.RefersTo && slices.Equal(e.Row.Reactions, r.Reactions)
+}
+
+// sameSpeaker tells whether nothing speaks against one sender.
+func (e *entry) sameSpeaker(r *row) bool {
+	if e.Room != r.room {
+		return false
+	}
+	if e.From != "" && r.sender != "" {
+		return e.From == r.sender
+	}
+	return e.Nick == "" || r.nick == "" || e.Nick == r.nick
+}
+
+// start makes a new utterance of r.
+func (c *Collapser) start(r row) {
+	c.serial++
+	e := &entry{first: r.Time, serial: c.serial}
+	e.Row, e.Time, e.Room = *r.Message, r.Time, r.room
+	if r.room == "" {
+		e.To = r.to
+	}
+	if r.text.Valid {
+		e.textKey = c.key(r.textParts()...)
+		c.byText[e.textKey] = append(c.byText[e.textKey], e)
+	}
+	e.idLost = r.idLost()
+	e.Text, e.TextFrom = r.text, r.textFrom
+	c.join(e, r)
+	heap.Push(&c.pending, e)
+}
+
+// join adds the row r to the utterance.
+func (c *Collapser) join(e *entry, r row) {
+	e.Copies++
+	if e.idKey == 0 && r.StanzaID != "" {
+		e.idKey, e.idLost = c.key(r.idParts()...), false
+		c.byID[e.idKey] = append(c.byID[e.idKey], e)
+	}
+	if e.From == "" {
+		e.From = r.sender
+	}
+	if e.Nick == "" {
+		e.Nick = r.nick
+	}
+	if r.delivery != "" {
+		e.Recipients = append(e.Recipients, r.delivery)
+	}
+	if r.StanzaID == "" {
+		e.clients = append(e.clients, r.client())
+	}
+	switch r.Direction {
+	case message.In, message.Out:
+		if d := string(r.Direction); !strings.Contains(e.Directions, d) {
+			e.Directions += d
+		}
+		if e.Directions == "OI" {
+			e.Directions = "IO"
+		}
+	}
+	if r.Status < e.Row.Status {
+		if !e.Row.Status.Readable() && r.Status.Readable() {
+			e.Time = r.Time
+		}
+		if !r.text.Valid && e.Text.Valid {
+			e.TextFrom = "copy"
+		}
+		id := e.Row.StanzaID
+		e.Row = *r.Message
+		if e.Row.StanzaID == "" {
+			e.Row.StanzaID = id
+		}
+		if r.text.Valid {
+			e.Text, e.TextFrom = r.text, r.textFrom
+		}
+	}
+	if !e.Text.Valid && r.text.Valid {
+		e.Text, e.TextFrom = r.text, "copy"
+	}
+}
+
+// queue is a heap of utterances by time.
+type queue []*entry
+
+func (q queue) Len() int { return len(q) }
+
+func (q queue) Less(i, j int) bool {
+	if !q[i].Time.Equal(q[j].Time) {
+		return q[i].Time.Before(q[j].Time)
+	}
+	return q[i].serial < q[j].serial
+}
+
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].index, q[j].index = i, j
+}
+
+func (q *queue) Push(x any) {
+	e := x.(*entry)
+	e.index = len(*q)
+	*q = append(*q, e)
+}
+
+func (q *queue) Pop() any {
+	old := *q
+	e := old[len(old)-1]
+	old[len(old)-1] = nil
+	*q = old[:len(old)-1]
+	return e
+}
