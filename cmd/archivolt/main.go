@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"slices"
+	"strings"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
@@ -110,7 +111,7 @@ func (a *app) run(args []string) (code int) {
 	if err != nil {
 		return a.fail(err)
 	}
-	command, err := parser.Parse(args)
+	command, err := parser.Parse(argumentsFirst(parser.Model, args))
 	a.json, a.quiet = c.JSON, c.Quiet
 	if err != nil {
 		a.json = slices.Contains(args, "--json")
@@ -120,6 +121,43 @@ func (a *app) run(args []string) (code int) {
 		return a.fail(err)
 	}
 	return 0
+}
+
+// argumentsFirst moves flags behind the arguments, so that words may stand
+// before, between and after flags: the parser takes the words of a search only
+// while they stand together.
+func argumentsFirst(model *kong.Application, args []string) []string {
+	takesValue := map[string]bool{}
+	_ = kong.Visit(model, func(node kong.Visitable, next kong.Next) error { // never fails
+		if flag, ok := node.(*kong.Flag); ok {
+			takesValue["--"+flag.Name] = !flag.IsBool()
+		}
+		return next(nil)
+	})
+	var plain, flags []string
+	for i := 0; i < len(args); i++ {
+		switch arg := args[i]; {
+		case arg == "--":
+			return slices.Concat(plain, flags, args[i:])
+		case len(arg) < 2 || arg[0] != '-':
+			plain = append(plain, arg)
+		case !known(takesValue, arg):
+			return args // a mistake, which the parser names
+		case takesValue[arg] && i+1 < len(args):
+			flags = append(flags, arg, args[i+1])
+			i++
+		default:
+			flags = append(flags, arg)
+		}
+	}
+	return slices.Concat(plain, flags)
+}
+
+// known tells whether arg, with or without its value, is a flag.
+func known(flags map[string]bool, arg string) bool {
+	name, _, _ := strings.Cut(arg, "=")
+	_, ok := flags[name]
+	return ok || arg == "-q" || arg == "-h"
 }
 
 func versionText() string {

@@ -163,6 +163,35 @@ var valueMistakes = []mistake{
 	{"an output file that an earlier run left unfinished", "decrypt --key key.txt --in value.txt --out left"},
 }
 
+var archiveMistakes = []mistake{
+	{"no archive", "check"},
+	{"no such archive", "check missing.csv"},
+	{"a folder without a table", "check folder"},
+	{"a database", "check sqlserver://host/tcmadb"},
+	{"a text file", "check note.txt"},
+	{"an empty file", "check empty"},
+	{"a table without the columns of JM", "check people.csv"},
+	{"a table without a body", "check nobody.csv"},
+	{"a compressed file", "check table.csv.gz"},
+	{"a `.bacpac`", "check table.bacpac"},
+	{"an encrypted archive without a key", "users lost.csv"},
+	{"an archive that no key opens", "users lost.csv --key key.txt"},
+	{"an archive of which some rows do not open", "users some.csv --key key.txt"},
+	{"an unknown time zone", "users some.csv --timezone Mars/Olympus"},
+	{"a day that is none", "search some.csv --since 2024-02-30"},
+	{"a span that ends before it begins", "search some.csv --since 2024-02-02 --until 2024-02-01"},
+	{"a name that nobody has", "search some.csv --user Zoe --people people.csv"},
+	{"a name that two people have", "search some.csv --user Anna --people people.csv"},
+	{"a list of people that is none", "search some.csv --user Anna --people note.txt"},
+	{"a profile without a configuration", "check --profile legal"},
+	{"a profile that is not there", "check --profile other --config profiles.yaml"},
+	{"a configuration with a mistyped name", "check --profile legal --config typo.yaml"},
+	{"a conversation that is not named", "show some.csv"},
+	{"an export without a folder", "export some.csv --format jsonl"},
+	{"an export of an archive that no key opens", "export lost.csv --format jsonl --out new --key key.txt"},
+	{"an export into a folder with other files", "export some.csv --format jsonl --out has-a-key"},
+}
+
 // TestMistakes runs every mistake and compares what is said with the table in
 // docs/mistakes.md, which people review and read.
 func TestMistakes(t *testing.T) {
@@ -176,7 +205,7 @@ func TestMistakes(t *testing.T) {
 	for _, section := range []struct {
 		name  string
 		cases []mistake
-	}{{"private", privateMistakes}, {"keyfile", keyFileMistakes}, {"public", publicMistakes}, {"value", valueMistakes}} {
+	}{{"private", privateMistakes}, {"keyfile", keyFileMistakes}, {"public", publicMistakes}, {"value", valueMistakes}, {"archive", archiveMistakes}} {
 		var table strings.Builder
 		table.WriteString("| you gave | archivolt says | exit |\n|---|---|---|\n")
 		for _, m := range section.cases {
@@ -393,6 +422,16 @@ func makeMistakes(t *testing.T) {
 	write("raw-and-newline", string(value)+"\n")
 	write("column.b64", testValue+"\n\n"+b64(make([]byte, 32))+"\nAAAA\n"+testValue+"\n")
 	write("values.b64", testValue+"\n"+testValue+"\n")
+	const header = "to_jid,from_jid,sent_date,msg_type,direction,body_string,message_string\n"
+	lost := "a@example.com,b@example.com,2024-01-31 09:00:00,c,I," + b64([]byte("thirty-two bytes of no ciphertext")[:32]) + "," + b64([]byte("sixty-four bytes of no ciphertext, which no key ever opens at all")[:64]) + "\n"
+	write("lost.csv", header+lost)
+	write("some.csv", header+"a@example.com,b@example.com,2024-01-31 09:00:00,c,I,hello,<message id='1'><body>hello</body></message>\n"+lost)
+	write("nobody.csv", "to_jid,from_jid,sent_date\na@example.com,b@example.com,2024-01-31 09:00:00\n")
+	write("people.csv", "address,name\na@example.com,Anna Berg\nc@example.com,Anna Cohen\n")
+	write("table.csv.gz", "\x1f\x8b\x08\x00\x00\x00\x00\x00")
+	write("table.bacpac", "PK\x03\x04\x14\x00\x00\x00")
+	write("profiles.yaml", "profiles: {legal: {archive: some.csv}}\n")
+	write("typo.yaml", "profiles:\n  legal:\n    archiv: jm.csv\n")
 	write("left.partial", "")
 }
 

@@ -67,8 +67,5 @@ func (c *roomsCmd) Run(a *app) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	if err := writeAll(a.out, b.Bytes()); err != nil {
-		return err
-	}
-	return a.settleAccount(&account, len(c.Key))
+	return a.finish(&account, len(c.Key), b.Bytes())
 }

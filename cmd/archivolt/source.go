@@ -190,10 +190,28 @@ func parseTime(flag, text string, zone *time.Location) (t time.Time, day bool, e
 	return time.Time{}, false, problem.New(problem.Usage, flag, "this is no day or time", "write it as 2024-01-31 or 2024-01-31 08:00")
 }
 
+// finish writes a result, unless nothing of the archive could be read, and
+// tells what became of all rows.
+func (a *app) finish(r *review.Account, keys int, result []byte) error {
+	settled := outcome(r, keys)
+	if settled == nil || problem.ClassOf(settled) == problem.Partial {
+		if err := writeAll(a.out, result); err != nil {
+			return err
+		}
+	}
+	a.note("%s", describeAccount(r))
+	return settled
+}
+
 // settleAccount tells what became of all rows, and ends with the exit code
 // that this deserves.
 func (a *app) settleAccount(r *review.Account, keys int) error {
 	a.note("%s", describeAccount(r))
+	return outcome(r, keys)
+}
+
+// outcome is the end of a command that has read an archive.
+func outcome(r *review.Account, keys int) error {
 	unreadable := r.Unreadable()
 	if unreadable == 0 {
 		return nil
@@ -202,11 +220,11 @@ func (a *app) settleAccount(r *review.Account, keys int) error {
 		if keys == 0 {
 			return problem.New(problem.WrongKey, "", "the archive is encrypted, and no key was given", "add --key FILE, the key file from IM&P, and --private-key FILE")
 		}
-		return problem.New(problem.WrongKey, "", fmt.Sprintf("no key opens any of the %s encrypted rows", thousands(unreadable)),
+		return problem.New(problem.WrongKey, "", "no key opens any encrypted row; there are "+thousands(unreadable),
 			"pass every key the archive has had, each with its own --key")
 	}
-	return problem.New(problem.Partial, "", fmt.Sprintf("%s rows could not be read, sent between %s and %s",
-		thousands(unreadable), shortTime(r.FirstUnreadable), shortTime(r.LastUnreadable)), "archivolt check tells which and why")
+	return problem.New(problem.Partial, "", fmt.Sprintf("%s could not be read, sent between %s and %s",
+		counted(unreadable, "row"), shortTime(r.FirstUnreadable), shortTime(r.LastUnreadable)), "archivolt check tells which and why")
 }
 
 func describeAccount(r *review.Account) string {
@@ -216,7 +234,7 @@ func describeAccount(r *review.Account) string {
 			parts = append(parts, thousands(n)+" "+statusWords[s])
 		}
 	}
-	text := thousands(r.Rows) + " rows: " + strings.Join(parts, ", ")
+	text := counted(r.Rows, "row") + ": " + strings.Join(parts, ", ")
 	if len(parts) == 0 {
 		text = "no rows"
 	}

@@ -71,10 +71,7 @@ func (c *usersCmd) Run(a *app) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	if err := writeAll(a.out, b.Bytes()); err != nil {
-		return err
-	}
-	return a.settleAccount(&account, len(c.Key))
+	return a.finish(&account, len(c.Key), b.Bytes())
 }
 
 // stamp shows a time in the zone asked for; as JSON too, with its offset.

@@ -69,7 +69,7 @@ func (a *Archive) add(path string) error {
 	}
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return problem.New(problem.NoArchive, path, "there is no such archive", "check the name; ls shows what is there")
+		return problem.New(problem.NoArchive, path, "there is no such archive", "check the name")
 	}
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package cisco
 
 import (
+	"strings"
 	"time"
 )
 
@@ -12,11 +13,14 @@ func ParseSentDate(text []byte) (t time.Time, ok bool) {
 	if t, ok := parseISO(text); ok {
 		return t, true
 	}
-	s := string(text)
+	s := strings.Join(strings.Fields(string(text)), " ")
+	if i := strings.LastIndexByte(s, ':'); strings.Count(s, ":") == 3 && strings.HasSuffix(s, "M") {
+		s = s[:i] + "." + s[i+1:] // T-SQL's style 109 has a colon before the milliseconds
+	}
 	for _, layout := range []string{
 		"2006-01-02 15:04:05.999999999 -0700", "2006-01-02 15:04:05.999999999 -07:00", "2006-01-02 15:04:05.999999999-07",
 		"2006-01-02 15:04:05.999999999-07:00", "2006-01-02T15:04:05.999999999Z07:00",
-		"Jan _2 2006 _3:04:05:000PM", "Jan _2 2006 _3:04PM", // T-SQL CONVERT styles 109 and 100
+		"Jan 2 2006 3:04:05.000PM", "Jan 2 2006 3:04PM", // T-SQL CONVERT styles 109 and 100
 		"1/2/2006 3:04:05 PM", "02-JAN-06 03.04.05.999999999 PM", // US spreadsheet, Oracle default
 		"2006-01-02 15:04", "2006-01-02",
 	} {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -66,6 +67,14 @@ func Find(path, name string) (*Profile, error) {
 	return nil, problem.New(problem.Usage, "--profile", "there is no "+FileName, "name it with --config FILE, or make one (docs/config.md)")
 }
 
+// inWords takes the library's manner of speaking out of an error.
+func inWords(err error) string {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	text = strings.ReplaceAll(strings.TrimPrefix(text, "unmarshal errors:"), "\n", "")
+	text = strings.NewReplacer(" not found in type config.Profile", " is unknown", " not found in type config.File", " is unknown").Replace(text)
+	return strings.TrimSpace(text)
+}
+
 // Parse reads a configuration; name is its file, whose folder relative names
 // in it are taken from.
 func Parse(name string, data []byte) (*File, error) {
@@ -73,12 +82,12 @@ func Parse(name string, data []byte) (*File, error) {
 	d.KnownFields(true)
 	var f File
 	if err := d.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
-		return nil, problem.New(problem.Usage, name, err.Error(), "compare it with docs/config.md")
+		return nil, problem.New(problem.Usage, name, inWords(err), "compare it with docs/config.md")
 	}
 	dir := filepath.Dir(name)
 	for key, p := range f.Profiles {
 		local := func(file string) string {
-			if file == "" || filepath.IsAbs(file) {
+			if file == "" || filepath.IsAbs(file) || strings.Contains(file, "://") { // a URL is no file
 				return file
 			}
 			return filepath.Join(dir, file)

@@ -25,12 +25,17 @@ type NotEmptyError struct {
 
 func (e *NotEmptyError) Error() string { return e.Path + ": the folder is not empty" }
 
+var errFromWithin = errors.New("the folder one is in cannot be replaced; choose a folder in it")
+
 // CreateDir starts the folder path. An existing one must be empty, or hold
 // nothing but files that replaceable allows to be deleted on Commit.
 func CreateDir(path string, replaceable func(name string) bool) (*Dir, error) {
 	path = filepath.Clean(path)
 	if err := checkDir(path, replaceable); err != nil {
 		return nil, err
+	}
+	if base := filepath.Base(path); base == "." || base == ".." { // nothing can be renamed to such a name
+		return nil, &fs.PathError{Op: "create", Path: path, Err: errFromWithin}
 	}
 	if err := os.MkdirAll(filepath.Dir(path), dirPerm); err != nil {
 		return nil, err
@@ -67,8 +72,12 @@ func (d *Dir) File(name string) (*os.File, error) {
 }
 
 // Commit gives the folder its name. The files in it must have been synced and
-// closed. After an error the unfinished folder is gone.
+// closed. After an error the unfinished folder is gone. After Commit or Abort it
+// fails and does nothing.
 func (d *Dir) Commit(replaceable func(name string) bool) error {
+	if d.done {
+		return &fs.PathError{Op: "commit", Path: d.path, Err: fs.ErrClosed}
+	}
 	defer d.Abort()
 	sync := syncer(d.path + Suffix)
 	if err := sync(); err != nil {

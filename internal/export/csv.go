@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // CSV writes RFC 4180 with a header, for spreadsheets. A cell that a
@@ -43,19 +44,32 @@ func (c *CSV) Write(r *Record) error {
 		if s == nil {
 			return ""
 		}
-		return defuse(*s)
+		return cellText(*s)
 	}
-	list := func(l []string) string { return defuse(strings.Join(l, " ")) }
+	list := func(l []string) string { return cellText(strings.Join(l, " ")) }
 	return c.w.Write([]string{cell(r.Time), cell(r.From), cell(r.To), cell(r.Room), cell(r.Nick), r.Kind, cell(r.StanzaID), cell(r.RefersTo),
 		cell(r.Thread), cell(r.Subject), cell(r.Body), cell(r.BodyFrom), cell(r.StanzaBody), list(r.Reactions), list(r.Files), list(r.Recipients),
-		cell(r.Direction), strconv.Itoa(r.Copies), strconv.FormatBool(r.History), r.Status, cell(r.Reason), cell(r.Key), defuse(r.Row)})
+		cell(r.Direction), strconv.Itoa(r.Copies), strconv.FormatBool(r.History), r.Status, cell(r.Reason), cell(r.Key), cellText(r.Row)})
 }
 
-// defuse keeps a spreadsheet from running a text as a formula. A leading tab
-// or carriage return counts, since spreadsheets skip it; and so does an
+// lineEnds makes all line ends one, which csv.Writer writes as CR LF; a CR that
+// stands alone it would leave out.
+var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+
+// cellText makes a text fit for a cell. One byte that is no UTF-8 would keep
+// strict readers from the whole file: it becomes U+FFFD, as in JSONL.
+func cellText(s string) string {
+	if !utf8.ValidString(s) {
+		s = string([]rune(s))
+	}
+	return lineEnds.Replace(defuse(s))
+}
+
+// defuse keeps a spreadsheet from running a text as a formula. A leading tab,
+// line end or NUL counts, since spreadsheets skip it; and so does an
 // apostrophe, so that the change can be undone.
 func defuse(s string) string {
-	if s != "" && strings.IndexByte("=+-@\t\r'", s[0]) >= 0 {
+	if s != "" && strings.IndexByte("=+-@\t\r\n\x00'", s[0]) >= 0 {
 		return "'" + s
 	}
 	return s

@@ -55,7 +55,7 @@ func Find(text string, words []string) (spans [][2]int) {
 			j++
 		}
 		begin, end := at[i], at[j]
-		if end == begin { // inside one character of text, such as half of "ß"
+		if end == at[j-1] { // inside one character of text, such as half of "ß"
 			end = nextOffset(at, j)
 		}
 		if n := len(spans); n > 0 && spans[n-1][1] >= begin {

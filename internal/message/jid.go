@@ -2,6 +2,7 @@ package message
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"mellium.im/xmpp/jid"
 )
@@ -33,7 +34,20 @@ func normalise(bare string) string {
 			break
 		}
 	}
+	if !utf8.ValidString(bare) {
+		return lowerASCII(bare) // strings.ToLower would make one of all letters that are no text
+	}
 	return strings.ToLower(bare)
+}
+
+func lowerASCII(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
 }
 
 // NickIsAddress tells whether the resource looks like an address itself: the

@@ -56,7 +56,11 @@ var (
 )
 
 func (d *Directory) add(p Person) {
-	p.Address = message.ParseJID(strings.TrimPrefix(strings.TrimSpace(p.Address), "sip:")).Bare
+	address := strings.TrimSpace(p.Address)
+	if scheme, rest, ok := strings.Cut(address, ":"); ok && strings.EqualFold(scheme, "sip") {
+		address = rest
+	}
+	p.Address = message.ParseJID(address).Bare
 	if p.Address != "" && strings.TrimSpace(p.Name) != "" {
 		p.Name, p.Department = strings.TrimSpace(p.Name), strings.TrimSpace(p.Department)
 		d.byAddress[p.Address] = p
@@ -185,10 +189,11 @@ func (d *Directory) Find(name string) (found []Person) {
 	if d == nil {
 		return nil
 	}
-	wanted := message.Fold(strings.Join(strings.Fields(name), " "))
+	fold := func(name string) string { return message.Fold(strings.Join(strings.Fields(name), " ")) }
+	wanted := fold(name)
 	var close []Person
 	for _, p := range d.byAddress {
-		folded := message.Fold(p.Name)
+		folded := fold(p.Name)
 		if folded == wanted {
 			found = append(found, p)
 		} else if hasWords(folded, wanted) {

@@ -27,7 +27,7 @@ type Report struct {
 type Epoch struct {
 	Fingerprint string
 	Rows        int64
-	First, Last time.Time
+	First, Last time.Time // of the rows that have a date
 }
 
 // Day counts the rows of one day in UTC.
@@ -87,11 +87,11 @@ func Check(ctx context.Context, src Source, place func(*message.Message) string)
 		if m.Key != "" {
 			e := keys[m.Key]
 			if e == nil {
-				e = &Epoch{Fingerprint: m.Key, First: m.Time}
+				e = &Epoch{Fingerprint: m.Key}
 				keys[m.Key] = e
 			}
 			e.Rows++
-			e.Last = m.Time
+			span(&e.First, &e.Last, m.Time)
 		}
 		if m.Time.IsZero() {
 			r.NoDate++
@@ -103,11 +103,11 @@ func Check(ctx context.Context, src Source, place func(*message.Message) string)
 			r.Gaps = append(r.Gaps, Gap{From: last, To: m.Time})
 		}
 		last, r.Last = m.Time, m.Time
-		date := m.Time.Unix() / 86400
-		d := days[date]
+		date := m.Time.Truncate(24 * time.Hour) // of UTC, also before 1970
+		d := days[date.Unix()]
 		if d == nil {
-			d = &Day{Date: m.Time.Truncate(24 * time.Hour), Keys: map[string]int64{}}
-			days[date] = d
+			d = &Day{Date: date, Keys: map[string]int64{}}
+			days[date.Unix()] = d
 			r.Days = append(r.Days, *d)
 		}
 		switch {
@@ -123,7 +123,7 @@ func Check(ctx context.Context, src Source, place func(*message.Message) string)
 	c.Flush()
 	r.Account.Counts = c.Counts
 	for i, d := range r.Days {
-		r.Days[i] = *days[d.Date.Unix()/86400]
+		r.Days[i] = *days[d.Date.Unix()]
 	}
 	for _, e := range keys {
 		r.Keys = append(r.Keys, *e)

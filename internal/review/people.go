@@ -13,9 +13,20 @@ import (
 
 // User is somebody who sent or received messages.
 type User struct {
-	Address        string // bare
-	Sent, Received int64  // messages, each once
-	First, Last    time.Time
+	Address        string    // bare
+	Sent, Received int64     // messages, each once
+	First, Last    time.Time // of those that have a date
+}
+
+// span makes the time from first to last reach to at, which is not before it.
+// A message without a date says nothing about it.
+func span(first, last *time.Time, at time.Time) {
+	if first.IsZero() {
+		*first = at
+	}
+	if !at.IsZero() {
+		*last = at
+	}
 }
 
 // Users lists the people in the messages that the filter chooses, busiest
@@ -25,10 +36,10 @@ func Users(ctx context.Context, src Source, f *message.Filter) ([]User, Account,
 	get := func(address string, at time.Time) *User {
 		u := users[address]
 		if u == nil {
-			u = &User{Address: address, First: at}
+			u = &User{Address: address}
 			users[address] = u
 		}
-		u.Last = at
+		span(&u.First, &u.Last, at)
 		return u
 	}
 	account, err := Utterances(ctx, src, f, func(u *transcript.Utterance) error {
@@ -76,11 +87,11 @@ func Rooms(ctx context.Context, src Source, f *message.Filter) ([]Room, Account,
 		}
 		r := rooms[u.Room]
 		if r == nil {
-			r = &Room{Address: u.Room, First: u.Time}
+			r = &Room{Address: u.Room}
 			rooms[u.Room], people[u.Room] = r, map[string]bool{}
 		}
 		r.Messages++
-		r.Last = u.Time
+		span(&r.First, &r.Last, u.Time)
 		if u.Row.Kind == message.Topic {
 			r.Subject = cmp.Or(u.Row.Subject.Text, u.Row.StanzaSubject)
 		}

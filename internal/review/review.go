@@ -39,7 +39,7 @@ func (a *Account) Opened() int64 { return a.Status[message.OK] + a.Status[messag
 // Add counts a row.
 func (a *Account) Add(m *message.Message) {
 	a.Status[m.Status]++
-	if m.Status.Readable() {
+	if m.Status.Readable() || m.Time.IsZero() {
 		return
 	}
 	if a.FirstUnreadable.IsZero() || m.Time.Before(a.FirstUnreadable) {
@@ -101,7 +101,7 @@ func Subject(u *transcript.Utterance) message.Subject {
 // RowSubject is what a filter looks at in a single row.
 func RowSubject(m *message.Message) message.Subject {
 	s := message.Subject{Time: m.Time}
-	for _, j := range []message.JID{m.Sender(), m.Recipient()} {
+	for _, j := range []message.JID{m.Sender(), m.Recipient(), m.CarbonFrom, m.CarbonTo} {
 		if j.Bare == "" {
 			continue
 		}
@@ -115,11 +115,12 @@ func RowSubject(m *message.Message) message.Subject {
 			s.Room = m.Recipient().Bare
 		}
 	}
-	for _, t := range []string{m.Body.Text, m.StanzaBody.Text, m.Subject.Text} {
+	for _, t := range []string{m.Body.Text, m.StanzaBody.Text, m.Subject.Text, m.StanzaSubject} {
 		if t != "" {
 			s.Texts = append(s.Texts, t)
 		}
 	}
+	s.Texts = append(s.Texts, m.Files...)
 	return s
 }
 

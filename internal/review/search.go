@@ -39,19 +39,19 @@ func Search(ctx context.Context, src Source, f *message.Filter, around int, fn f
 			if len(last) >= maxConversations {
 				clear(last)
 			}
-			w = &window{}
+			w = &window{parted: true}
 			last[name] = w
 		}
 		switch {
 		case found:
-			fresh := w.after == 0
+			fresh := w.parted
 			for _, before := range w.before {
 				if err := fn(Hit{Utterance: before, Conversation: name, New: fresh}); err != nil {
 					return err
 				}
 				fresh = false
 			}
-			w.before, w.after = nil, around
+			w.before, w.after, w.parted = nil, around, false
 			return fn(Hit{Utterance: u, Conversation: name, Found: true, New: fresh})
 		case w.after > 0:
 			w.after--
@@ -59,7 +59,7 @@ func Search(ctx context.Context, src Source, f *message.Filter, around int, fn f
 		}
 		w.before = append(w.before, u)
 		if len(w.before) > around {
-			w.before = w.before[1:]
+			w.before, w.parted = w.before[1:], true
 		}
 		return nil
 	})
@@ -69,4 +69,5 @@ func Search(ctx context.Context, src Source, f *message.Filter, around int, fn f
 type window struct {
 	before []*transcript.Utterance // not given yet
 	after  int                     // how many are still to be given after a hit
+	parted bool                    // before does not follow the last one given
 }

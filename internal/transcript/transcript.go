@@ -73,8 +73,7 @@ type Collapser struct {
 	emit    func(*Utterance)
 	seed    maphash.Seed
 	pending queue
-	byID    map[uint64][]*entry // by people and stanza id
-	byText  map[uint64][]*entry // by people, thread and text, for rows without an id
+	tables  [numTables]map[uint64][]*entry // of what is pending
 	now     time.Time
 	serial  int64
 }
@@ -82,19 +81,64 @@ type Collapser struct {
 // New returns a Collapser that hands every utterance to emit, in the order of
 // time. The utterance is emit's to keep.
 func New(emit func(*Utterance)) *Collapser {
-	return &Collapser{emit: emit, seed: maphash.MakeSeed(), byID: map[uint64][]*entry{}, byText: map[uint64][]*entry{}}
+	c := &Collapser{emit: emit, seed: maphash.MakeSeed()}
+	for i := range c.tables {
+		c.tables[i] = map[uint64][]*entry{}
+	}
+	return c
+}
+
+// Ways to look for the utterance that a row may be a copy of.
+const (
+	byMessage  = iota // people, stanza id and text: the usual one
+	byID              // people and stanza id, for rows whose text cannot be read
+	byText            // people, thread and text, of utterances without an id
+	byTextOnly        // the same of utterances with an id, for rows that lost theirs
+	numTables
+)
+
+// slot is an utterance's place in a table.
+type slot struct {
+	key uint64 // 0 for none
+	at  int
+}
+
+func (c *Collapser) put(table int, key uint64, e *entry) {
+	if e.slots[table].key != 0 {
+		return
+	}
+	e.slots[table] = slot{key, len(c.tables[table][key])}
+	c.tables[table][key] = append(c.tables[table][key], e)
+}
+
+// forget takes e out of a table, in constant time.
+func (c *Collapser) forget(table int, e *entry) {
+	s := e.slots[table]
+	if s.key == 0 {
+		return
+	}
+	list := c.tables[table][s.key]
+	last := list[len(list)-1]
+	list[s.at] = last
+	last.slots[table].at = s.at
+	list[len(list)-1] = nil
+	e.slots[table] = slot{}
+	if len(list) == 1 {
+		delete(c.tables[table], s.key)
+		return
+	}
+	c.tables[table][s.key] = list[:len(list)-1]
 }
 
 // entry is an utterance under construction.
 type entry struct {
 	Utterance
 	first   time.Time // of the first row, which decides the window
-	idKey   uint64    // its place in byID, or 0
-	textKey uint64    // its place in byText, or 0
-	clients []string  // direction and client of the rows, without an id
-	idLost  bool      // no row with a readable id yet, and one that lost it
-	serial  int64     // order of arrival, for equal times
-	index   int       // in the queue
+	slots   [numTables]slot
+	clients []string // direction and client of the rows, without an id
+	idLost  bool     // no row with a readable id yet, and one that lost it
+	serial  int64    // order of arrival, for equal times
+	index   int      // in the queue
 }
 
 // Add takes the next row. Rows must not go back in time; a row without a date
@@ -143,24 +187,13 @@ func (c *Collapser) release(before time.Time) {
 }
 
 func (c *Collapser) send(e *entry) {
-	forget(c.byID, e.idKey, e)
-	forget(c.byText, e.textKey, e)
+	for table := range numTables {
+		c.forget(table, e)
+	}
 	slices.Sort(e.Recipients)
 	e.Recipients = slices.Compact(e.Recipients)
 	c.Counts.Utterances++
 	c.emit(&e.Utterance)
-}
-
-func forget(table map[uint64][]*entry, key uint64, e *entry) {
-	list := table[key]
-	if i := slices.Index(list, e); i >= 0 {
-		list = slices.Delete(list, i, i+1)
-	}
-	if len(list) == 0 {
-		delete(table, key)
-		return
-	}
-	table[key] = list
 }
 
 // row is a message with the roles of its addresses found.
@@ -225,6 +258,8 @@ func (r *row) idParts() []string {
 	return []string{"pair", r.sender, r.to, r.StanzaID}
 }
 
+func (r *row) messageParts() []string { return append(r.idParts(), r.text.Text) }
+
 func (r *row) textParts() []string {
 	if r.room != "" {
 		return []string{"room", r.room, r.Thread.Text, r.text.Text}
@@ -245,37 +280,63 @@ func (c *Collapser) find(r row) *entry {
 	if !r.text.Valid {
 		return nil
 	}
-	for _, e := range c.byText[c.key(r.textParts()...)] {
+	key := c.key(r.textParts()...)
+	var found *entry
+	consider := func(e *entry) {
 		switch {
 		case !e.sameSpeaker(&r) || !e.sameText(&r) || r.Time.Sub(e.first) > ShortWindow:
-		case r.idLost() || e.idLost:
-			return e // one of the two has an id that cannot be read
-		case r.StanzaID == "" && e.idKey == 0 && !slices.Contains(e.clients, r.client()):
-			return e
+		case r.idLost() || e.idLost, r.StanzaID == "" && !slices.Contains(e.clients, r.client()):
+			// One of the two has an id that cannot be read, or neither has one.
+			if found == nil || e.serial < found.serial {
+				found = e
+			}
 		}
 	}
-	return nil
+	for _, e := range c.tables[byText][key] {
+		consider(e)
+	}
+	if found == nil && r.idLost() {
+		for _, e := range c.tables[byTextOnly][key] {
+			consider(e)
+		}
+	}
+	return found
 }
 
 // idLost tells whether the row may have an id that cannot be read.
 func (r *row) idLost() bool { return r.StanzaID == "" && r.Status == message.Damaged }
 
+// findByID looks for the same id: with the same text, or, where one of the two
+// texts cannot be read, if only one utterance fits.
 func (c *Collapser) findByID(r row) *entry {
-	var fits []*entry
-	for _, e := range c.byID[c.key(r.idParts()...)] {
-		switch {
-		case !e.sameSpeaker(&r) || r.Time.Sub(e.first) > Window:
-		case !r.text.Valid || !e.Text.Valid:
-			fits = append(fits, e)
-		case e.sameText(&r):
-			return e
+	near := func(e *entry) bool { return e.sameSpeaker(&r) && r.Time.Sub(e.first) <= Window }
+	if r.text.Valid {
+		for _, e := range c.tables[byMessage][c.key(r.messageParts()...)] {
+			if near(e) && e.sameText(&r) {
+				return e
+			}
 		}
 	}
-	if len(fits) == 1 {
-		return fits[0]
+	var only *entry
+	for i, e := range c.tables[byID][c.key(r.idParts()...)] {
+		if !near(e) || r.text.Valid && e.Text.Valid {
+			if i == maxSameID {
+				return nil
+			}
+			continue
+		}
+		if only != nil {
+			return nil
+		}
+		only = e
 	}
-	return nil
+	return only
 }
+
+// maxSameID is how many messages with one id are looked at for a copy whose
+// text cannot be read: where a client gives all its messages one id, no copy
+// can be told by it.
+const maxSameID = 64
 
 // client is what a second message has in common with the first, and a copy of
 // it has not: the direction and the recipient's client.
@@ -310,10 +371,6 @@ func (c *Collapser) start(r row) {
 	if r.room == "" {
 		e.To = r.to
 	}
-	if r.text.Valid {
-		e.textKey = c.key(r.textParts()...)
-		c.byText[e.textKey] = append(c.byText[e.textKey], e)
-	}
 	e.idLost = r.idLost()
 	e.Text, e.TextFrom = r.text, r.textFrom
 	c.join(e, r)
@@ -323,10 +380,6 @@ func (c *Collapser) start(r row) {
 // join adds the row r to the utterance.
 func (c *Collapser) join(e *entry, r row) {
 	e.Copies++
-	if e.idKey == 0 && r.StanzaID != "" {
-		e.idKey, e.idLost = c.key(r.idParts()...), false
-		c.byID[e.idKey] = append(c.byID[e.idKey], e)
-	}
 	if e.From == "" {
 		e.From = r.sender
 	}
@@ -366,6 +419,26 @@ func (c *Collapser) join(e *entry, r row) {
 	}
 	if !e.Text.Valid && r.text.Valid {
 		e.Text, e.TextFrom = r.text, "copy"
+	}
+	c.register(e, r)
+}
+
+// register enters the utterance under what r adds to the knowledge of it.
+func (c *Collapser) register(e *entry, r row) {
+	if r.StanzaID != "" {
+		e.idLost = false
+		c.put(byID, c.key(r.idParts()...), e)
+		c.forget(byText, e)
+	}
+	if !r.text.Valid {
+		return
+	}
+	switch {
+	case r.StanzaID != "":
+		c.put(byMessage, c.key(r.messageParts()...), e)
+		c.put(byTextOnly, c.key(r.textParts()...), e)
+	case e.slots[byID].key == 0:
+		c.put(byText, c.key(r.textParts()...), e)
 	}
 }
 
