@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"archivolt/internal/cisco/sample"
 )
 
 // stream starts "decrypt --lines --out out.txt" on a pipe that stays open. It
@@ -200,6 +202,54 @@ func TestBrokenPipes(t *testing.T) {
 	}
 	if strings.Contains(errs.String(), "pipe") {
 		t.Errorf("said %q", errs.String())
+	}
+	w.Close()
+}
+
+// TestInterruptExport presses Ctrl-C in the middle of a long export, into a
+// folder and into a pipe that nobody reads.
+func TestInterruptExport(t *testing.T) {
+	t.Chdir(t.TempDir())
+	makeArchive(t, sample.Options{Seed: 11, Utterances: 20_000})
+	args := append([]string{"export", "jm.csv", "--format", "jsonl", "--quiet"}, allKeys...)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, out := range []string{"out", "-"} {
+		cmd := exec.Command("archivolt", append(args, "--out", out)...)
+		cmd.Stdout = w
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if out == "-" {
+			if _, err := r.Read(make([]byte, 1)); err != nil { // it has begun to write
+				t.Fatal(err)
+			}
+		} else {
+			for deadline := time.Now().Add(20 * time.Second); ; runtime.Gosched() {
+				if info, err := os.Stat("out.partial/messages.jsonl"); err == nil && info.Size() > 0 {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatal("nothing was written")
+				}
+			}
+		}
+		begin := time.Now()
+		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		var exit *exec.ExitError
+		if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 130 || time.Since(begin) > time.Second {
+			t.Errorf("--out %s ended with %v after %v", out, err, time.Since(begin))
+		}
+		for _, name := range []string{"out", "out.partial"} {
+			if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
 	}
 	w.Close()
 }

@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
@@ -65,6 +66,10 @@ type app struct {
 	json, quiet bool
 }
 
+// grace is how long an interrupted command has for removing what it has not
+// finished.
+const grace = 800 * time.Millisecond
+
 func main() { os.Exit(runMain()) }
 
 func runMain() int {
@@ -75,7 +80,15 @@ func runMain() int {
 		ctx, stop = signal.NotifyContext(ctx, stopping...)
 	}
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	// A second signal ends the program at once, and so does a while without an
+	// end: a write to a pipe that nobody reads cannot be called off.
+	context.AfterFunc(ctx, func() {
+		stop()
+		time.AfterFunc(grace, func() {
+			fmt.Fprintln(os.Stderr, "archivolt: interrupted")
+			os.Exit(exitCode(problem.Interrupted))
+		})
+	})
 	ignoreBrokenPipes()
 	a := &app{
 		ctx: ctx, in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv,

@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// index knows of each row of a file when it was sent, how it opens, and where
-// it lies: 16 bytes a row, and 4 more if the file is not in the order of time.
+// index knows of each row of a file when it was sent and how it opens: 8 bytes
+// a row. If the file is not in the order of time it also knows where each row
+// lies, and the order: 12 bytes more.
 type index struct {
 	rows   chunked           // time and key, see pack
-	places chunked           // offset and length of the record, see place
+	places chunked           // offset and length of the record, see place; empty if the file is in order
 	long   map[uint32]uint32 // lengths that do not fit into a place, by row
 	order  []uint32          // row indexes by time; nil if the file is in that order
 }
@@ -61,17 +62,19 @@ func (x *index) len() int           { return x.rows.n }
 // A place is an offset of 40 bits (1 TiB) before a length of 24 bits (16 MiB).
 const lengthBits = 24
 
-func (x *index) add(t time.Time, key uint8, offset int64, length int32) {
+func (x *index) add(t time.Time, key uint8) { x.rows.add(pack(t, key)) }
+
+// addPlace tells where the next row lies, in the order of add.
+func (x *index) addPlace(offset int64, length int32) {
 	const maxLength = 1<<lengthBits - 1
 	if length >= maxLength {
 		if x.long == nil {
 			x.long = map[uint32]uint32{}
 		}
-		x.long[uint32(x.rows.n)] = uint32(length)
+		x.long[uint32(x.places.n)] = uint32(length)
 		length = maxLength
 	}
 	x.places.add(uint64(offset)<<lengthBits | uint64(length))
-	x.rows.add(pack(t, key))
 }
 
 // place returns where a row's record lies in the file, in bytes.
@@ -83,16 +86,18 @@ func (x *index) place(row int) (offset int64, length int32) {
 	return int64(v >> lengthBits), int32(v & (1<<lengthBits - 1))
 }
 
-// finish sorts the index by time.
-func (x *index) finish() {
-	sorted := true
-	for i := 1; i < x.len() && sorted; i++ {
-		sorted = x.time(i-1) <= x.time(i)
+// sorted tells whether the file is in the order of time.
+func (x *index) sorted() bool {
+	for i := 1; i < x.len(); i++ {
+		if x.time(i-1) > x.time(i) {
+			return false
+		}
 	}
-	if sorted {
-		x.places, x.long = chunked{}, nil // the file is read from its start to its end
-		return
-	}
+	return true
+}
+
+// sort finds the order of time.
+func (x *index) sort() {
 	x.order = make([]uint32, x.len())
 	for i := range x.order {
 		x.order[i] = uint32(i)

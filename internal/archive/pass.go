@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"slices"
 	"sync"
 
 	"archivolt/internal/cisco"
@@ -20,11 +21,21 @@ type job struct {
 	part    *part
 	batch   *csvfile.Batch // owns the records, or nil
 	records []csvfile.Record
-	numbers []int64 // of the records
+	buffers [][]byte // that own the records where there is no batch
+	numbers []int64  // of the records
 	bytes   int64
 	decoded []message.Message // what a pass gives
 	seen    []seen            // what a survey gives
 	done    chan struct{}
+}
+
+// free holds jobs that are done: their messages are some 200 kB.
+var free = sync.Pool{New: func() any { return new(job) }}
+
+func newJob(p *part) *job {
+	j := free.Get().(*job)
+	*j = job{part: p, buffers: j.buffers, numbers: j.numbers[:0], decoded: j.decoded[:0], seen: j.seen[:0]}
+	return j
 }
 
 // worker is what one goroutine decodes with.
@@ -88,6 +99,7 @@ func (a *Archive) run(ctx context.Context, produce func(emit func(*job) bool) er
 		if j.batch != nil {
 			j.batch.Release()
 		}
+		free.Put(j)
 	}
 	wg.Wait()
 	return errors.Join(err, failed)
@@ -104,7 +116,8 @@ func (p *part) produce(emit func(*job) bool) error {
 		if err != nil {
 			return err
 		}
-		j := &job{part: p, batch: batch, records: batch.Records}
+		j := newJob(p)
+		j.batch, j.records = batch, batch.Records
 		for i := range batch.Records {
 			j.numbers = append(j.numbers, batch.First+int64(i))
 			j.bytes += int64(batch.Records[i].Length)
@@ -121,14 +134,19 @@ func (p *part) produceByTime(emit func(*job) bool) error {
 		return p.produce(emit)
 	}
 	for i := 0; i < p.index.len(); {
-		j := &job{part: p}
+		j := newJob(p)
 		for ; i < p.index.len() && len(j.records) < jobRows; i++ {
 			row := p.index.byTime(i)
 			offset, length := p.index.place(row)
-			record, _, err := p.file.ReadRecord(offset, length, nil)
+			n := len(j.records)
+			if n == len(j.buffers) {
+				j.buffers = append(j.buffers, nil)
+			}
+			record, buffer, err := p.file.ReadRecord(offset, length, j.buffers[n])
 			if err != nil {
 				return err
 			}
+			j.buffers[n] = buffer
 			j.records = append(j.records, record)
 			j.numbers = append(j.numbers, int64(row)+1)
 			j.bytes += int64(length)
@@ -142,7 +160,7 @@ func (p *part) produceByTime(emit func(*job) bool) error {
 
 // decode opens the rows of a job.
 func (w *worker) decode(j *job) {
-	j.decoded = make([]message.Message, len(j.records))
+	j.decoded = slices.Grow(j.decoded[:0], len(j.records))[:len(j.records)]
 	for i := range j.records {
 		j.part.file.Row(&j.records[i], j.numbers[i], &w.row)
 		w.decoder.Decode(&w.row, j.part.near[j.numbers[i]], &j.decoded[i])

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"archivolt/internal/cisco"
@@ -47,18 +48,18 @@ func (a *Archive) survey(ctx context.Context, p *part, unsettled map[string]bool
 	}
 	p.index = index{}
 	work := func(w *worker, j *job) {
-		j.seen = make([]seen, len(j.records))
+		j.seen = slices.Grow(j.seen[:0], len(j.records))[:len(j.records)]
 		for i := range j.records {
 			p.file.Row(&j.records[i], j.numbers[i], &w.row)
 			j.seen[i] = w.look(numbers)
 		}
 	}
 	err := a.run(ctx, p.produce, work, func(j *job) error {
-		for i, s := range j.seen {
+		for _, s := range j.seen {
 			if s.block != "" && len(unsettled) < maxUnsettled {
 				unsettled[s.block] = true
 			}
-			p.index.add(s.time, s.key, j.records[i].Offset, j.records[i].Length)
+			p.index.add(s.time, s.key)
 		}
 		a.advance(j.bytes)
 		return nil
@@ -66,9 +67,25 @@ func (a *Archive) survey(ctx context.Context, p *part, unsettled map[string]bool
 	if err != nil {
 		return err
 	}
-	p.index.finish()
+	if !p.index.sorted() {
+		if err := a.locate(ctx, p); err != nil {
+			return err
+		}
+		p.index.sort()
+	}
 	p.near = a.neighbours(p)
 	return nil
+}
+
+// locate notes where each row of the file lies, for reading them in another
+// order.
+func (a *Archive) locate(ctx context.Context, p *part) error {
+	return a.run(ctx, p.produce, func(*worker, *job) {}, func(j *job) error {
+		for i := range j.records {
+			p.index.addPlace(j.records[i].Offset, j.records[i].Length)
+		}
+		return nil
+	})
 }
 
 // look surveys the worker's row: nearly always a glance at the stanza is

@@ -51,6 +51,8 @@ type keyState struct {
 type jidEntry struct {
 	jid message.JID
 	key *keyState // nil for a plain one
+
+	shut bool // a ciphertext that no key opens as an address
 }
 
 // maxJIDs bounds the addresses remembered by a Decoder.

@@ -1,6 +1,7 @@
 package cisco
 
 import (
+	"encoding/binary"
 	"errors"
 	"unicode/utf8"
 )
@@ -90,10 +91,25 @@ func FirstBlockGarbled(plain []byte) bool {
 // message holds (XML 1.0 section 2.2). A wrong key opens one value in 255 by
 // chance; what comes out then is hardly ever text.
 func IsText(p []byte) bool {
-	for _, c := range p {
-		if c < ' ' && c != '\n' && c != '\r' && c != '\t' {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	rest := p
+	for len(rest) >= 8 {
+		// A byte below 0x20 leaves its high bit set here; so may one after it,
+		// which only costs a closer look.
+		x := binary.LittleEndian.Uint64(rest)
+		if (x-0x20*ones)&^x&high != 0 && hasControl(rest[:8]) {
 			return false
 		}
+		rest = rest[8:]
 	}
-	return utf8.Valid(p)
+	return !hasControl(rest) && utf8.Valid(p)
+}
+
+func hasControl(p []byte) bool {
+	for _, c := range p {
+		if c < ' ' && c != '\n' && c != '\r' && c != '\t' {
+			return true
+		}
+	}
+	return false
 }

@@ -107,29 +107,30 @@ func (d *Decoder) settle(r *cells, near Neighbours, m *message.Message) *keyStat
 
 // anchor finds the key by the stanza, otherwise by an address.
 func (d *Decoder) anchor(r *cells) *keyState {
-	if key := d.anchorByStanza(&r.stanza); key != nil {
+	if key := d.anchorByStart(&r.stanza); key != nil {
 		return key
 	}
-	for _, c := range []*cell{&r.to, &r.from} {
-		if c.known != nil && c.known.key != nil {
+	for _, c := range [...]*cell{&r.to, &r.from} {
+		switch {
+		case c.known != nil && c.known.key != nil:
 			return c.known.key
+		case c.known != nil || c.ciphertext == nil:
+			continue
 		}
 		for _, k := range d.keys {
-			if c.ciphertext == nil {
-				break
-			}
 			if plain, ok := d.try(k, c.ciphertext); ok && isJID(plain) {
 				return k
 			}
 		}
+		// Nothing opens it: the next row with this address need not try again.
+		c.known = d.remember(c.raw, &jidEntry{shut: true})
 	}
-	return nil
+	return d.anchorByEnd(&r.stanza)
 }
 
-// anchorByStanza finds the key under which the value begins as a stanza, or,
-// where its first block is damaged, ends as one. The eight bytes of "<message"
-// appear under a wrong key once in 2^64 times.
-func (d *Decoder) anchorByStanza(c *cell) *keyState {
+// anchorByStart finds the key under which the value begins as a stanza. The
+// eight bytes of "<message" appear under a wrong key once in 2^64 times.
+func (d *Decoder) anchorByStart(c *cell) *keyState {
 	ciphertext := c.ciphertext
 	if ciphertext == nil {
 		ciphertext = c.cut
@@ -141,6 +142,14 @@ func (d *Decoder) anchorByStanza(c *cell) *keyState {
 		if k.opensTo(ciphertext, "<message") {
 			return k
 		}
+	}
+	return nil
+}
+
+// anchorByEnd finds the key of a stanza whose first block is damaged.
+func (d *Decoder) anchorByEnd(c *cell) *keyState {
+	if c.ciphertext == nil {
+		return nil
 	}
 	for _, k := range d.keys {
 		plain, ok := d.try(k, c.ciphertext)
@@ -240,9 +249,9 @@ func (d *Decoder) openAll(key *keyState, r *cells) (broken []string) {
 	for _, c := range r.strongest() {
 		switch {
 		case c.known != nil:
-			c.encrypted = c.known.key != nil
+			c.encrypted = c.known.key != nil || c.known.shut
 			if c.open = c.known.key == key; c.encrypted && !c.open {
-				broken = append(broken, c.column.String()+" belongs to another key than the rest")
+				broken = append(broken, c.column.String()+" does not open with the key of the rest")
 			}
 		case c.cut != nil && beginsText(d.blocks(key, c.cut)):
 			c.encrypted = true
@@ -302,7 +311,7 @@ func (d *Decoder) unopened(r *cells, near Neighbours, m *message.Message) {
 	var names []string
 	onlyBody := true
 	for _, c := range r.strongest() {
-		shaped := c.ciphertext != nil || c.isStanza() && len(c.raw) > 0 && c.raw[0] != '<'
+		shaped := c.ciphertext != nil || c.known != nil && c.known.shut || c.isStanza() && len(c.raw) > 0 && c.raw[0] != '<'
 		if !shaped {
 			continue
 		}
@@ -320,7 +329,7 @@ func (d *Decoder) unopened(r *cells, near Neighbours, m *message.Message) {
 		return
 	}
 	for _, c := range r.strongest() {
-		c.encrypted = c.encrypted || c.ciphertext != nil || c.isStanza() && len(c.raw) > 0 && c.raw[0] != '<'
+		c.encrypted = c.encrypted || c.ciphertext != nil || c.known != nil && c.known.shut || c.isStanza() && len(c.raw) > 0 && c.raw[0] != '<'
 	}
 	m.Status, m.Reason = message.NoKey, "no key opens "+strings.Join(names, ", ")
 	if near.Before != "" && near.After != "" {
@@ -341,9 +350,13 @@ func (d *Decoder) jid(c *cell, key *keyState) message.JID {
 	if c.encrypted {
 		e.key = key
 	}
+	return d.remember(c.raw, e).jid
+}
+
+func (d *Decoder) remember(raw []byte, e *jidEntry) *jidEntry {
 	if len(d.jids) >= maxJIDs {
 		clear(d.jids)
 	}
-	d.jids[string(c.raw)] = e
-	return e.jid
+	d.jids[string(raw)] = e
+	return e
 }

@@ -86,14 +86,29 @@ func (d *Dir) Commit(replaceable func(name string) bool) error {
 	if err := checkDir(d.path, replaceable); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(d.path); err != nil {
+	// What is replaced is moved aside first: if the new folder cannot take its
+	// place, it comes back.
+	aside := d.path + ".replaced"
+	replaced := false
+	switch err := os.Rename(d.path, aside); {
+	case err == nil:
+		replaced = true
+	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
 	parent := syncer(filepath.Dir(d.path))
 	if err := os.Rename(d.path+Suffix, d.path); err != nil {
+		if replaced {
+			_ = os.Rename(aside, d.path) // the error that matters is the first
+		}
 		return err
 	}
 	d.done = true
+	if replaced {
+		if err := os.RemoveAll(aside); err != nil {
+			return err
+		}
+	}
 	return parent()
 }
 

@@ -9,13 +9,20 @@ import (
 
 // Fold brings a text into the form in which searches compare: compatibility
 // composition (NFKC) and full case folding (Unicode sections 3.11 and 3.13),
-// so that "STRASSE" finds "Straße" and a full-width letter the plain one.
+// so that "STRASSE" finds "Straße" and a full-width letter the plain one. A
+// line end or tab is a blank, so that phrases are found across lines, and
+// characters that nobody sees (soft hyphens, zero-width ones) are left out.
 func Fold(text string) string {
 	if isASCII(text) {
-		return strings.ToLower(text)
+		return strings.ToLower(blanks.Replace(text))
 	}
-	return cases.Fold().String(norm.NFKC.String(text))
+	return cases.Fold().String(norm.NFKC.String(invisible.Replace(blanks.Replace(text))))
 }
+
+var (
+	blanks    = strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ", "\t", " ")
+	invisible = strings.NewReplacer("\u00ad", "", "\u200b", "", "\u200c", "", "\u2060", "", "\ufeff", "")
+)
 
 func isASCII(s string) bool {
 	for i := range len(s) {

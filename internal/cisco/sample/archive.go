@@ -80,7 +80,6 @@ type maker struct {
 	now     time.Time
 	said    map[string][]Utterance // by room or pair, the last few
 	replay  map[string][]pending   // by room, the last few messages
-	serial  int
 }
 
 // pending is a room message as it will be pushed to newcomers.
