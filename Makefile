@@ -31,7 +31,7 @@ format:
 
 ## bench: ratios against a named peer in the same run
 bench:
-	$(GO) test -run '^$$' -bench . -benchtime 5s ./...
+	ARCHIVOLT_BENCH_LARGE=1 $(GO) test -run '^$$' -bench . -benchtime 5s -timeout 30m ./...
 
 ## fuzz: every fuzzer, FUZZTIME each
 fuzz:

@@ -62,7 +62,10 @@ func (c *checkCmd) outcome(r *review.Account) error {
 		return nil
 	}
 	try := "pass every key the archive has had, each with its own --key"
-	if len(c.Key) == 0 {
+	switch {
+	case r.Status[message.NoKey] == 0:
+		try = "look at these rows in the file itself, or export it again"
+	case len(c.Key) == 0:
 		try = "add --key FILE, the key file from IM&P, and --private-key FILE, to see what it opens"
 	}
 	class := problem.Partial
@@ -138,7 +141,11 @@ func (c *checkCmd) report(b *bytes.Buffer, r *review.Report, files []string) {
 	for _, f := range files {
 		fmt.Fprintf(b, "%s\n", f)
 	}
-	fmt.Fprintf(b, "\n%s, from %s to %s\n", counted(r.Rows, "row"), c.stamp(r.First), c.stamp(r.Last))
+	fmt.Fprintf(b, "\n%s", counted(r.Rows, "row"))
+	if !r.First.IsZero() {
+		fmt.Fprintf(b, ", from %s to %s", c.stamp(r.First), c.stamp(r.Last))
+	}
+	fmt.Fprintln(b)
 	t := tabwriter.NewWriter(b, 0, 8, 2, ' ', tabwriter.AlignRight)
 	for s := range message.NumStatus {
 		if n := r.Status[s]; n > 0 {

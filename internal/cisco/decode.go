@@ -137,7 +137,7 @@ func (d *Decoder) Decode(row *Row, near Neighbours, m *message.Message) {
 	*m = message.Message{Row: row.Number}
 	d.plainColumns(row, m)
 	if row.Problem != "" {
-		m.Status, m.Reason = message.Damaged, "the row cannot be split into columns: it "+row.Problem
+		m.Status, m.Reason = message.Damaged, "the row cannot be split into its columns ("+row.Problem+")"
 		return
 	}
 	r := d.split(row)
