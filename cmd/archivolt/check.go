@@ -29,14 +29,11 @@ It needs no key to count rows; with keys it tells which rows they open, and sinc
 }
 
 func (c *checkCmd) Run(a *app) error {
-	src, rest, err := c.open(a, c.Archive)
+	src, _, err := c.ask(a, c.Archive, &filterFlags{}, false)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	if err := noArguments(rest); err != nil {
-		return err
-	}
 	r, err := review.Check(a.ctx, src, export.Place)
 	if err != nil {
 		return err

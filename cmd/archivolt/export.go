@@ -48,15 +48,11 @@ type recordWriter interface {
 var exportNames = []string{"messages.jsonl", "messages.csv"}
 
 func (c *exportCmd) Run(a *app) error {
-	src, words, err := c.open(a, c.Archive)
+	src, f, err := c.ask(a, c.Archive, &c.filterFlags, true)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	f, err := c.filter(&c.archiveFlags, words)
-	if err != nil {
-		return err
-	}
 	if c.Out == "-" {
 		out := bufio.NewWriterSize(a.out, 256<<10)
 		account, err := c.write(a, src, f, out)

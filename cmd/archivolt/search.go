@@ -6,7 +6,6 @@ import (
 	"archivolt/internal/export"
 	"archivolt/internal/problem"
 	"archivolt/internal/review"
-	"archivolt/internal/transcript"
 )
 
 // searchCmd finds messages.
@@ -27,15 +26,11 @@ Words are found in any script and letter case. No hit is no error.`
 }
 
 func (c *searchCmd) Run(a *app) error {
-	src, words, err := c.open(a, c.Archive)
+	src, f, err := c.ask(a, c.Archive, &c.filterFlags, true)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	f, err := c.filter(&c.archiveFlags, words)
-	if err != nil {
-		return err
-	}
 	if c.Context < 0 {
 		return problem.New(problem.Usage, "--context", "this is less than none", "write 0 to show the hits alone")
 	}
@@ -80,66 +75,4 @@ func counted(n int64, noun string) string {
 		return "1 " + noun
 	}
 	return thousands(n) + " " + noun + "s"
-}
-
-// showCmd shows a conversation.
-type showCmd struct {
-	archiveFlags
-	filterFlags
-	Archive []string `arg:"" optional:"" help:"The exported table."`
-}
-
-func (showCmd) Help() string {
-	return `Examples:
-
-    archivolt show jm.csv --with anna.berg@example.com --with boris.iwanow@example.com --profile legal
-    archivolt show jm.csv --room ops@conference-2-standalone.example.com --since 2024-01-31 --until 2024-01-31`
-}
-
-func (c *showCmd) Run(a *app) error {
-	if len(c.With)+len(c.Room)+len(c.User) == 0 {
-		return problem.New(problem.Usage, "", "no conversation was named", "add --with A --with B for two people, or --room R; archivolt users and archivolt rooms list them")
-	}
-	src, rest, err := c.open(a, c.Archive)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	if err := noArguments(rest); err != nil {
-		return err
-	}
-	f, err := c.filter(&c.archiveFlags, nil)
-	if err != nil {
-		return err
-	}
-	out := bufio.NewWriter(a.out)
-	p := printer{w: out, flags: &c.archiveFlags, colour: a.outTerminal}
-	lines := export.NewJSONL(out)
-	shown, last := int64(0), ""
-	account, err := review.Utterances(a.ctx, src, f, func(u *transcript.Utterance) error {
-		if len(c.With) == 2 && len(c.Room) == 0 && u.Room != "" {
-			return nil // the conversation of two, not the rooms they share
-		}
-		shown++
-		if a.json {
-			r := export.Utterance(u)
-			return lines.Write(&r)
-		}
-		if where := review.Conversation(u); where != last {
-			p.heading(u)
-			last = where
-		}
-		return p.message(u, false)
-	})
-	if err != nil {
-		return err
-	}
-	if err := lines.Close(); err != nil {
-		return err
-	}
-	if err := out.Flush(); err != nil {
-		return err
-	}
-	a.note("%s shown", counted(shown, "message"))
-	return a.settleAccount(&account, len(c.Key))
 }

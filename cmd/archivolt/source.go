@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -97,6 +98,24 @@ func (f *archiveFlags) open(a *app, args []string) (*archive.Archive, []string, 
 // of it. Half of Go's usual bound costs little here, since rows leave few
 // pointers, and keeps the memory for millions of rows in tens of megabytes.
 const gcPercent = 50
+
+// ask opens the archive and makes the filter. What follows the archive among
+// args are words to look for, where the command takes them.
+func (f *archiveFlags) ask(a *app, args []string, chosen *filterFlags, takesWords bool) (*archive.Archive, *message.Filter, error) {
+	src, words, err := f.open(a, args)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(words) > 0 && !takesWords {
+		err = problem.New(problem.Usage, words[0], "this argument is not understood", "name further archives with --also; quote names that hold blanks")
+	}
+	filter, filterErr := chosen.filter(f, words)
+	if err = cmp.Or(err, filterErr); err != nil {
+		src.Close()
+		return nil, nil, err
+	}
+	return src, filter, nil
+}
 
 // apply takes from the profile what the command line leaves open.
 func (f *archiveFlags) apply(p *config.Profile) {
@@ -268,12 +287,4 @@ func thousands(n int64) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
-}
-
-// noArguments refuses what follows the archive.
-func noArguments(args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	return problem.New(problem.Usage, args[0], "this argument is not understood", "name further archives with --also; quote names that hold blanks")
 }

@@ -36,18 +36,11 @@ type userResult struct {
 }
 
 func (c *usersCmd) Run(a *app) error {
-	src, rest, err := c.open(a, c.Archive)
+	src, f, err := c.ask(a, c.Archive, &c.filterFlags, false)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	if err := noArguments(rest); err != nil {
-		return err
-	}
-	f, err := c.filter(&c.archiveFlags, nil)
-	if err != nil {
-		return err
-	}
 	users, account, err := review.Users(a.ctx, src, f)
 	if err != nil {
 		return err
