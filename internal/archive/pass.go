@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"runtime"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"archivolt/internal/cisco"
 	"archivolt/internal/cisco/csvfile"
 	"archivolt/internal/message"
+	"archivolt/internal/problem"
 )
 
 // jobRows is how many rows are decoded at a time.
@@ -174,15 +176,22 @@ func (a *Archive) pass(ctx context.Context, p *part, byTime bool, fn func(*messa
 	if byTime {
 		produce = p.produceByTime
 	}
-	return a.run(ctx, produce, (*worker).decode, func(j *job) error {
+	rows := 0
+	err := a.run(ctx, produce, (*worker).decode, func(j *job) error {
 		for i := range j.decoded {
 			if err := fn(&j.decoded[i]); err != nil {
 				return err
 			}
 		}
+		rows += len(j.decoded)
 		a.advance(j.bytes)
 		return nil
 	})
+	if err == nil && rows != p.index.len() {
+		err = problem.New(problem.Failed, p.name,
+			fmt.Sprintf("the file changed while it was read: it had %d rows and then %d", p.index.len(), rows), "run the command again when nobody writes to it")
+	}
+	return err
 }
 
 // merge gives the rows of several files to fn in the order of time.
