@@ -82,13 +82,14 @@ func runMain() int {
 	defer stop()
 	// A second signal ends the program at once, and so does a while without an
 	// end: a write to a pipe that nobody reads cannot be called off.
-	context.AfterFunc(ctx, func() {
+	call := context.AfterFunc(ctx, func() {
 		stop()
 		time.AfterFunc(grace, func() {
 			fmt.Fprintln(os.Stderr, "archivolt: interrupted")
 			os.Exit(exitCode(problem.Interrupted))
 		})
 	})
+	defer call() // before stop: an ordinary end is no interruption
 	ignoreBrokenPipes()
 	a := &app{
 		ctx: ctx, in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv,
