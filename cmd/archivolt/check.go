@@ -66,7 +66,7 @@ func (c *checkCmd) outcome(r *review.Account) error {
 		try = "add --key FILE, the key file from IM&P, and --private-key FILE, to see what it opens"
 	}
 	class := problem.Partial
-	if r.Opened() == 0 && r.Status[message.Plain] == 0 && len(c.Key) > 0 {
+	if r.Keyed == 0 && r.Status[message.NoKey] > 0 && r.Status[message.Plain] == 0 && len(c.Key) > 0 {
 		class = problem.WrongKey
 	}
 	return problem.New(class, "", counted(n, "row")+" could not be read", try)
@@ -181,7 +181,7 @@ func (c *checkCmd) report(b *bytes.Buffer, r *review.Report, files []string) {
 				fmt.Fprintf(b, "  and %d more kinds; --json lists them all\n", len(r.Reasons)-i)
 				break
 			}
-			fmt.Fprintf(b, "  %s %s: %s (%s)\n", counted(e.Rows, "row"), e.Status, e.Text, e.Example)
+			fmt.Fprintf(b, "  %s %s: %s (%s)\n", counted(e.Rows, "row"), e.Status, safe(e.Text), safe(e.Example))
 		}
 	}
 }

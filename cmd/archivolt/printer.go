@@ -101,16 +101,16 @@ func (p *printer) text(u *transcript.Utterance) string {
 		if subject == "" {
 			subject = u.Row.StanzaSubject
 		}
-		notes = append(notes, "sets the subject: "+p.highlight(subject))
+		notes = append(notes, "sets the subject: "+oneLine.Replace(p.highlight(subject)))
 	}
 	for _, f := range u.Row.Files {
 		notes = append(notes, "file "+safe(f))
 	}
 	if !u.Row.Status.Readable() && !u.Text.Valid {
 		text = ""
-		notes = append(notes, u.Row.Status.String()+": "+u.Row.Reason)
+		notes = append(notes, u.Row.Status.String()+": "+safe(u.Row.Reason))
 	} else if u.Row.Status != message.OK && u.Row.Status != message.Plain || u.Row.Reason != "" {
-		notes = append(notes, strings.TrimSuffix(u.Row.Status.String()+": "+u.Row.Reason, ": "))
+		notes = append(notes, strings.TrimSuffix(u.Row.Status.String()+": "+safe(u.Row.Reason), ": "))
 	}
 	if len(notes) > 0 {
 		text = strings.TrimSpace(text + " " + p.style(dim, "["+strings.Join(notes, "; ")+"]"))
@@ -132,18 +132,26 @@ func (p *printer) name(address string) string {
 
 func (p *printer) highlight(text string) string {
 	if !p.colour || len(p.words) == 0 {
-		return safe(text)
+		return lines(text)
 	}
 	var b strings.Builder
 	last := 0
 	for _, span := range message.Find(text, p.words) {
-		b.WriteString(safe(text[last:span[0]]))
-		b.WriteString(found + safe(text[span[0]:span[1]]) + plain)
+		b.WriteString(lines(text[last:span[0]]))
+		b.WriteString(found + lines(text[span[0]:span[1]]) + plain)
 		last = span[1]
 	}
-	b.WriteString(safe(text[last:]))
+	b.WriteString(lines(text[last:]))
 	return b.String()
 }
 
-// safe is visible for strings.
-func safe(text string) string { return string(visible([]byte(text))) }
+// safe makes an address, a name or another short text fit for a line of its
+// own: in one, also a line end or a tab could pass for the next message.
+func safe(text string) string {
+	return oneLine.Replace(string(visible([]byte(text))))
+}
+
+var oneLine = strings.NewReplacer("\n", "␊", "\t", "␉")
+
+// lines makes a message's text fit to be seen; its line ends stay.
+func lines(text string) string { return string(visible([]byte(text))) }

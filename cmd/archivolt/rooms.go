@@ -55,7 +55,7 @@ func (c *roomsCmd) Run(a *app) error {
 			}
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\n", visible([]byte(message.Unescape(r.Address))), thousands(r.Messages), len(r.People), c.stamp(r.First), c.stamp(r.Last), visible([]byte(r.Subject)))
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\n", safe(message.Unescape(r.Address)), thousands(r.Messages), len(r.People), c.stamp(r.First), c.stamp(r.Last), safe(r.Subject))
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -242,7 +242,7 @@ func outcome(r *review.Account, keys int) error {
 	if unreadable == 0 {
 		return nil
 	}
-	if r.Opened() == 0 && r.Status[message.Plain] == 0 {
+	if r.Keyed == 0 && r.Status[message.NoKey] > 0 && r.Status[message.Plain] == 0 {
 		if keys == 0 {
 			return problem.New(problem.WrongKey, "", "the archive is encrypted, and no key was given", "add --key FILE, the key file from IM&P, and --private-key FILE")
 		}
@@ -269,6 +269,9 @@ func describeAccount(r *review.Account) string {
 	}
 	if r.Utterances > 0 { // not counted where single rows are wanted
 		text += "; " + counted(r.Utterances, "message")
+	}
+	if r.Undated > 0 {
+		text += "; " + counted(r.Undated, "row") + " without a readable date, which --since and --until leave out"
 	}
 	return text
 }

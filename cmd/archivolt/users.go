@@ -59,7 +59,7 @@ func (c *usersCmd) Run(a *app) error {
 			}
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", visible([]byte(message.Unescape(r.Address))), visible([]byte(r.Name)), thousands(r.Sent), thousands(r.Received), r.First, r.Last)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", safe(message.Unescape(r.Address)), safe(r.Name), thousands(r.Sent), thousands(r.Received), r.First, r.Last)
 	}
 	if err := t.Flush(); err != nil {
 		return err

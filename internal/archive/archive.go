@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"archivolt/internal/cisco"
 	"archivolt/internal/cisco/csvfile"
@@ -36,12 +37,15 @@ type Archive struct {
 	settled  map[string]string // see cisco.Decoder.SetSettled
 	surveyed bool
 	notes    []string
-	done     int64 // bytes read in this pass
+
+	mu   sync.Mutex // over done, and calls of Progress
+	done int64      // bytes read in this pass
 }
 
 // part is one file.
 type part struct {
-	name  string // as results show it: the file's own name
+	name  string // as results show it: the file's own name, or where two have one name, its path
+	path  string
 	file  *csvfile.File
 	index index
 	near  map[int64]cisco.Neighbours // of rows that a neighbour may settle, by number
@@ -103,16 +107,32 @@ func (a *Archive) add(path string) error {
 }
 
 func (a *Archive) addFile(path string) error {
+	for _, p := range a.parts {
+		if same(p.path, path) {
+			a.notes = append(a.notes, path+" is named twice, and read once")
+			return nil
+		}
+	}
 	f, err := csvfile.Open(path)
 	if err != nil {
 		return err
 	}
-	p := &part{name: filepath.Base(path), file: f}
+	p := &part{name: filepath.Base(path), path: path, file: f}
+	if slices.ContainsFunc(a.parts, func(q *part) bool { return q.name == p.name }) {
+		p.name = filepath.ToSlash(path) // every node's export may be called jm.csv
+	}
 	a.parts = append(a.parts, p)
 	for _, n := range f.Notes() {
 		a.notes = append(a.notes, p.name+" "+n)
 	}
 	return nil
+}
+
+// same tells whether two names are of one file.
+func same(a, b string) bool {
+	x, errA := os.Stat(a)
+	y, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(x, y)
 }
 
 // Close closes the files.
@@ -144,6 +164,8 @@ func (a *Archive) total() (n int64) {
 func (a *Archive) begin() { a.done = 0 }
 
 func (a *Archive) advance(bytes int64) {
+	a.mu.Lock() // several files are read at once
+	defer a.mu.Unlock()
 	a.done += bytes
 	if a.Progress != nil {
 		total := a.total()

@@ -88,6 +88,9 @@ func (d *Decoder) Glance(row *Row) (plain bool, fingerprint string) {
 	}
 	if raw[0] == '<' {
 		to, from := row.Cells[ToJID], row.Cells[FromJID]
+		if _, body := pick(row, BodyString, BodyText); len(body) >= minCiphertext && bytes.IndexByte(body, ' ') < 0 {
+			return false, "" // perhaps a ciphertext
+		}
 		return bytes.IndexByte(to, '@') >= 0 && bytes.IndexByte(from, '@') >= 0, ""
 	}
 	var block [minCiphertext / 4 * 3]byte

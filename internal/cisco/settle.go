@@ -209,6 +209,13 @@ func isJID(p []byte) bool {
 // says why the key is not certain.
 func (d *Decoder) settleByBody(body *cell, near Neighbours) (key *keyState, doubt string) {
 	if body.ciphertext == nil {
+		// A text of two blocks or more that comes out of what was cut off is
+		// no accident.
+		for _, k := range d.keys {
+			if len(body.cut) >= 2*BlockSize && beginsText(d.blocks(k, body.cut)) {
+				return k, ""
+			}
+		}
 		return nil, ""
 	}
 	var found []*keyState
@@ -251,7 +258,7 @@ func (d *Decoder) openAll(key *keyState, r *cells) (broken []string) {
 		case c.known != nil:
 			c.encrypted = c.known.key != nil || c.known.shut
 			if c.open = c.known.key == key; c.encrypted && !c.open {
-				broken = append(broken, c.column.String()+" does not open with the key of the rest")
+				broken = append(broken, c.column.String()+shutAddress)
 			}
 		case c.cut != nil && beginsText(d.blocks(key, c.cut)):
 			c.encrypted = true
@@ -260,7 +267,9 @@ func (d *Decoder) openAll(key *keyState, r *cells) (broken []string) {
 			c.encrypted = true
 			begin := len(d.spare.cipher) // plaintexts live behind the ciphertexts
 			out, err := key.Decrypt(d.spare.cipher, c.ciphertext)
-			if err != nil {
+			if c.isJID() && (err != nil || !hasShape(c, out[begin:])) {
+				broken = append(broken, c.column.String()+shutAddress)
+			} else if err != nil {
 				broken = append(broken, c.column.String()+" does not open")
 			} else if !hasShape(c, out[begin:]) {
 				broken = append(broken, c.column.String()+" opens to what is no "+holds(c))
@@ -268,11 +277,36 @@ func (d *Decoder) openAll(key *keyState, r *cells) (broken []string) {
 				d.spare.cipher = out
 				c.plain, c.open = out[begin:len(out):len(out)], true
 			}
+		case c.isJID() && len(c.raw) >= minCiphertext && !isJID(c.raw):
+			c.encrypted = true
+			broken = append(broken, c.column.String()+" holds neither an address nor a ciphertext")
+		case c == &r.body && nearlyBase64(c.raw):
+			c.encrypted = true
+			broken = append(broken, c.column.String()+" looks like a ciphertext that is damaged")
 		case c.isStanza() && len(c.raw) > 0 && c.raw[0] != '<':
 			broken = append(broken, c.column.String()+" holds neither a stanza nor a ciphertext")
 		}
 	}
 	return broken
+}
+
+// shutAddress is said of an address in one way, whether it was met before or
+// not, so that the same archive always gives the same words.
+const shutAddress = " does not open as an address with the row's key"
+
+// nearlyBase64 tells whether a text of some length has no blanks and hardly
+// anything that Base64 has not: what is left of a damaged ciphertext.
+func nearlyBase64(raw []byte) bool {
+	odd := 0
+	for _, c := range raw {
+		switch {
+		case c <= ' ':
+			return false
+		case strings.IndexByte(base64Alphabet+"=", c) < 0:
+			odd++
+		}
+	}
+	return len(raw) >= minCiphertext && odd > 0 && odd*20 <= len(raw)
 }
 
 // blocks decrypts whole blocks without looking at the padding.
@@ -311,7 +345,7 @@ func (d *Decoder) unopened(r *cells, near Neighbours, m *message.Message) {
 	var names []string
 	onlyBody := true
 	for _, c := range r.strongest() {
-		shaped := c.ciphertext != nil || c.known != nil && c.known.shut || c.isStanza() && len(c.raw) > 0 && c.raw[0] != '<'
+		shaped := c.ciphertext != nil || c.isJID() && c.cut != nil && !isJID(c.raw) || c.known != nil && c.known.shut || c.isStanza() && len(c.raw) > 0 && c.raw[0] != '<'
 		if !shaped {
 			continue
 		}
@@ -322,6 +356,9 @@ func (d *Decoder) unopened(r *cells, near Neighbours, m *message.Message) {
 	switch {
 	case len(names) == 0:
 		m.Status = message.Plain
+		if len(r.body.cut) >= 2*BlockSize {
+			m.Reason = r.body.column.String() + " has the shape of a ciphertext that was cut off; the rest of the row is plain"
+		}
 		return
 	case onlyBody && plainBeside:
 		// Somebody may have sent Base64.
@@ -329,7 +366,7 @@ func (d *Decoder) unopened(r *cells, near Neighbours, m *message.Message) {
 		return
 	}
 	for _, c := range r.strongest() {
-		c.encrypted = c.encrypted || c.ciphertext != nil || c.known != nil && c.known.shut || c.isStanza() && len(c.raw) > 0 && c.raw[0] != '<'
+		c.encrypted = c.encrypted || c.ciphertext != nil || c.isJID() && c.cut != nil && !isJID(c.raw) || c.known != nil && c.known.shut || c.isStanza() && len(c.raw) > 0 && c.raw[0] != '<'
 	}
 	m.Status, m.Reason = message.NoKey, "no key opens "+strings.Join(names, ", ")
 	if near.Before != "" && near.After != "" {

@@ -40,7 +40,7 @@ func TestCheck(t *testing.T) {
 		row(7, day(20, 0), message.NoKey, "", "no key opens it"),
 	}
 	r := check(t, archive)
-	if want := (Account{Status: [message.NumStatus]int64{3, 1, 1, 2, 2}, Counts: r.Counts, FirstUnreadable: day(2, 0), LastUnreadable: day(20, 0)}); r.Account != want {
+	if want := (Account{Status: [message.NumStatus]int64{3, 1, 1, 2, 2}, Counts: r.Counts, Keyed: 5, Undated: 2, FirstUnreadable: day(2, 0), LastUnreadable: day(20, 0)}); r.Account != want {
 		t.Errorf("the account is %+v, want %+v", r.Account, want)
 	}
 	if r.Rows != 9 || r.Utterances != 9 || r.In != 2 || r.Out != 1 || r.NoDate != 2 || r.EndToEnd != 1 || !r.First.Equal(day(1, 0)) || !r.Last.Equal(day(20, 0)) {

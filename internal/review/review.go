@@ -24,6 +24,8 @@ type Source interface {
 type Account struct {
 	Status [message.NumStatus]int64 // rows by status
 	transcript.Counts
+	Keyed   int64 // rows of which a key opens something
+	Undated int64 // rows whose date cannot be read: no time chooses them
 
 	// FirstUnreadable and LastUnreadable are the places, in time, of the rows
 	// that could not be read.
@@ -39,6 +41,12 @@ func (a *Account) Opened() int64 { return a.Status[message.OK] + a.Status[messag
 // Add counts a row.
 func (a *Account) Add(m *message.Message) {
 	a.Status[m.Status]++
+	if m.Key != "" {
+		a.Keyed++
+	}
+	if m.Time.IsZero() {
+		a.Undated++
+	}
 	if m.Status.Readable() || m.Time.IsZero() {
 		return
 	}
@@ -101,18 +109,20 @@ func Subject(u *transcript.Utterance) message.Subject {
 // RowSubject is what a filter looks at in a single row.
 func RowSubject(m *message.Message) message.Subject {
 	s := message.Subject{Time: m.Time}
+	if m.Room {
+		if s.Room = m.Sender().Bare; m.Direction == message.Out && !m.Sender().NickIsAddress() {
+			s.Room = m.Recipient().Bare
+		}
+	}
 	for _, j := range []message.JID{m.Sender(), m.Recipient(), m.CarbonFrom, m.CarbonTo} {
 		if j.Bare == "" {
 			continue
 		}
-		s.People = append(s.People, j.Bare)
+		if j.Bare != s.Room { // the room is nobody
+			s.People = append(s.People, j.Bare)
+		}
 		if j.NickIsAddress() {
 			s.People = append(s.People, message.ParseJID(j.Resource).Bare)
-		}
-	}
-	if m.Room {
-		if s.Room = m.Sender().Bare; m.Direction == message.Out && !m.Sender().NickIsAddress() {
-			s.Room = m.Recipient().Bare
 		}
 	}
 	for _, t := range []string{m.Body.Text, m.StanzaBody.Text, m.Subject.Text, m.StanzaSubject} {

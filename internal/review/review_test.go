@@ -111,7 +111,7 @@ func TestUtterances(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 		account, err := Utterances(context.Background(), archive, &c.filter, func(*transcript.Utterance) error { return nil })
-		want := Account{Status: [message.NumStatus]int64{message.OK: 9, message.NoKey: 1}, FirstUnreadable: at(1), LastUnreadable: at(1),
+		want := Account{Keyed: 9, Undated: 1, Status: [message.NumStatus]int64{message.OK: 9, message.NoKey: 1}, FirstUnreadable: at(1), LastUnreadable: at(1),
 			Counts: transcript.Counts{Rows: 10, Utterances: 5, Copies: 2, Replays: 1, Signals: 1, Errors: 1}}
 		if err != nil || account != want {
 			t.Errorf("%s: whatever is chosen, all rows are accounted for: %+v, %v, want %+v", c.name, account, err, want)
@@ -326,10 +326,10 @@ func TestRowSubject(t *testing.T) {
 		texts  []string
 	}{
 		{"two people", chat(0, "anna", "boris", "hello"), []string{full("anna"), full("boris")}, "", []string{"hello"}},
-		{"a room, to an occupant: the room, the owner of the nick and the occupant", said(0, "ops", "anna", "boris", "hello"),
-			[]string{full("ops"), full("anna"), full("boris")}, full("ops"), []string{"hello"}},
+		{"a room, to an occupant: the owner of the nick and the occupant; the room is nobody", said(0, "ops", "anna", "boris", "hello"),
+			[]string{full("anna"), full("boris")}, full("ops"), []string{"hello"}},
 		{"a room, from an occupant", with(chat(0, "anna", "ops", "hello"), func(m *message.Message) { m.Room, m.Direction = true, message.Out }),
-			[]string{full("anna"), full("ops")}, full("ops"), []string{"hello"}},
+			[]string{full("anna")}, full("ops"), []string{"hello"}},
 		{"nothing but the addresses of the stanza", with(chat(0, "anna", "boris", "hello"), func(m *message.Message) {
 			m.StanzaFrom, m.StanzaTo, m.From, m.To = m.From, m.To, message.JID{}, message.JID{}
 		}), []string{full("anna"), full("boris")}, "", []string{"hello"}},

@@ -281,26 +281,74 @@ func (c *Collapser) find(r row) *entry {
 		return nil
 	}
 	key := c.key(r.textParts()...)
-	var found *entry
+	var fits candidates
 	consider := func(e *entry) {
 		switch {
 		case !e.sameSpeaker(&r) || !e.sameText(&r) || r.Time.Sub(e.first) > ShortWindow:
 		case r.idLost() || e.idLost, r.StanzaID == "" && !slices.Contains(e.clients, r.client()):
 			// One of the two has an id that cannot be read, or neither has one.
-			if found == nil || e.serial < found.serial {
-				found = e
-			}
+			fits.add(e, &r)
 		}
 	}
 	for _, e := range c.tables[byText][key] {
 		consider(e)
 	}
-	if found == nil && r.idLost() {
+	if fits == (candidates{}) && r.idLost() {
 		for _, e := range c.tables[byTextOnly][key] {
 			consider(e)
 		}
 	}
-	return found
+	return fits.best(false)
+}
+
+// candidates are the utterances that a row may be a copy of. In a room with
+// plain nicks one row knows the sender's address and another his nick: that
+// both are one person is certain only if the nick is the address's localpart.
+type candidates struct {
+	proven *entry // the earliest whose speaker is known to be the row's
+	guess  *entry // the earliest of the others
+	others int    // how many others there are
+}
+
+func (c *candidates) add(e *entry, r *row) {
+	switch {
+	case e.provenSpeaker(r):
+		if c.proven == nil || e.serial < c.proven.serial {
+			c.proven = e
+		}
+	default:
+		if c.others++; c.guess == nil || e.serial < c.guess.serial {
+			c.guess = e
+		}
+	}
+}
+
+// best returns the candidate to join. A guess is taken only with an id that
+// both have, and if there is no choice.
+func (c *candidates) best(sameID bool) *entry {
+	if c.proven == nil && sameID && c.others == 1 {
+		return c.guess
+	}
+	return c.proven
+}
+
+// provenSpeaker tells whether the row and the utterance are known to have one
+// sender.
+func (e *entry) provenSpeaker(r *row) bool {
+	switch {
+	case e.Room == "" || e.From != "" && r.sender != "" || e.Nick != "" && r.nick != "":
+		return true // sameSpeaker has compared them
+	case e.From != "" && r.nick != "":
+		return nickOf(e.From, r.nick)
+	case r.sender != "" && e.Nick != "":
+		return nickOf(r.sender, e.Nick)
+	}
+	return true // nothing is known of either
+}
+
+func nickOf(address, nick string) bool {
+	local, _, _ := strings.Cut(address, "@")
+	return strings.EqualFold(local, nick)
 }
 
 // idLost tells whether the row may have an id that cannot be read.
@@ -311,10 +359,14 @@ func (r *row) idLost() bool { return r.StanzaID == "" && r.Status == message.Dam
 func (c *Collapser) findByID(r row) *entry {
 	near := func(e *entry) bool { return e.sameSpeaker(&r) && r.Time.Sub(e.first) <= Window }
 	if r.text.Valid {
+		var fits candidates
 		for _, e := range c.tables[byMessage][c.key(r.messageParts()...)] {
 			if near(e) && e.sameText(&r) {
-				return e
+				fits.add(e, &r)
 			}
+		}
+		if e := fits.best(true); e != nil {
+			return e
 		}
 	}
 	var only *entry

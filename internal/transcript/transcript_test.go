@@ -180,6 +180,21 @@ var cases = []struct {
 		`0.1 I g r@conf/an > b@x/7  #i "all"`,
 		`0.2 I g r@conf/an > c@x/7  #i "all"`,
 	}, []string{`0.1 - > r@conf "all" x2 I @b@x,c@x`}},
+	{"two people who say the same at once are told by nicks that are their names", []string{
+		`0   O g anna@x/1  > r@conf #1 "ok"`,
+		`0.1 O g boris@x/1 > r@conf #1 "ok"`,
+		`0.2 I g r@conf/Boris > c@x/7 #1 "ok"`,
+		`0.3 I g r@conf/Anna  > c@x/7 #1 "ok"`,
+	}, []string{`0 anna@x > r@conf "ok" x2 IO @c@x`, `0.1 boris@x > r@conf "ok" x2 IO @c@x`}},
+	{"and otherwise are kept apart from their nicks: nobody is given another's words", []string{
+		`0   O g anna@x/1  > r@conf #1 "ok"`,
+		`0.1 O g boris@x/1 > r@conf #1 "ok"`,
+		`0.2 I g r@conf/bear > c@x/7 #1 "ok"`,
+	}, []string{`0 anna@x > r@conf "ok" x1 O`, `0.1 boris@x > r@conf "ok" x1 O`, `0.2 - > r@conf "ok" x1 I @c@x`}},
+	{"without an id a nick that is no name proves nothing", []string{
+		`0   O g anna@x/1  > r@conf # "ok"`,
+		`0.2 I g r@conf/bear > c@x/7 # "ok"`,
+	}, []string{`0 anna@x > r@conf "ok" x1 O`, `0.2 - > r@conf "ok" x1 I @c@x`}},
 	{"two people in a room with one id and text are two messages", []string{
 		`0   I g r@conf/a@x/1 > c@x/7 #1 "ok"`,
 		`0.1 I g r@conf/b@x/1 > c@x/7 #1 "ok"`,
