@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,6 +39,7 @@ var demoKeys = []string{"encrypted_key.pem", "encrypted_key_2.pem", "encrypted_k
 // demoUtterances is how many messages the demo's archive holds.
 const (
 	demoUtterances = 600
+	demoSeed       = 7                // always the same messages, so that the documentation can show them
 	demoGap        = 20 * time.Minute // between them: some weeks in all
 )
 
@@ -55,7 +55,7 @@ func (c *demoCmd) Run(a *app) error {
 	if err := writePair(a, pair, c.Dir, nil); err != nil {
 		return err
 	}
-	sampled := sample.New(sample.Options{Seed: rand.Uint64(), Utterances: demoUtterances, Gap: demoGap})
+	sampled := sample.New(sample.Options{Seed: demoSeed, Utterances: demoUtterances, Gap: demoGap})
 	if err := c.write(pair, sampled); err != nil {
 		return err
 	}

@@ -65,13 +65,22 @@ func (d *Decoder) classify(column Column, raw []byte) cell {
 		c.ciphertext = out[begin:len(out):len(out)]
 		return c
 	}
-	c.cut = wholeBlocks(raw)
+	c.cut = wholeBlocks(raw, c.isStanza())
 	return c
 }
 
 // wholeBlocks decodes as much of a Base64 text as makes whole blocks, for a
-// text that is Base64 but no ciphertext.
-func wholeBlocks(raw []byte) []byte {
+// text that is Base64 but no ciphertext. Of a stanza the beginning is enough:
+// it shows the key whatever follows.
+func wholeBlocks(raw []byte, begin bool) []byte {
+	if begin {
+		for i, c := range raw {
+			if strings.IndexByte(base64Alphabet, c) < 0 {
+				raw = raw[:i]
+				break
+			}
+		}
+	}
 	if strings.Trim(string(raw), base64Alphabet) != "" || len(raw) < minCiphertext {
 		return nil
 	}
@@ -262,7 +271,7 @@ func (d *Decoder) openAll(key *keyState, r *cells) (broken []string) {
 			}
 		case c.cut != nil && beginsText(d.blocks(key, c.cut)):
 			c.encrypted = true
-			broken = append(broken, c.column.String()+" is cut off")
+			broken = append(broken, c.column.String()+" is cut off or damaged")
 		case c.ciphertext != nil:
 			c.encrypted = true
 			begin := len(d.spare.cipher) // plaintexts live behind the ciphertexts
