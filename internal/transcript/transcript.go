@@ -12,6 +12,9 @@
 //  2. the same stanza id, if there is one, within Window;
 //  3. the same text: clients reuse ids, so an id alone proves nothing. A copy
 //     whose text cannot be read counts if its id fits exactly one utterance;
+//     In a room one row may know the sender's address and another his nick:
+//     these are one person if the nick is the address's localpart, or if one
+//     stanza id leaves no choice. Otherwise they are kept apart;
 //  4. without an id: the same sender, thread and text within ShortWindow. Here
 //     two rows of the same direction to the same client are two utterances.
 //
