@@ -11,7 +11,6 @@
 package archive
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,11 +18,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"archivolt/internal/cisco"
 	"archivolt/internal/cisco/csvfile"
-	"archivolt/internal/message"
 	"archivolt/internal/problem"
 )
 
@@ -36,19 +33,22 @@ type Archive struct {
 	keys     []*cisco.Key
 	settled  map[string]string // see cisco.Decoder.SetSettled
 	surveyed bool
+	overlap  int // of the parts, in time
 	notes    []string
 
-	mu   sync.Mutex // over done, and calls of Progress
-	done int64      // bytes read in this pass
+	done, total int64 // bytes read in this pass, and those to read
 }
 
-// part is one file.
+// part is one table.
 type part struct {
 	name  string // as results show it: the file's own name, or where two have one name, its path
 	path  string
-	file  *csvfile.File
+	table table
+
 	index index
 	near  map[int64]cisco.Neighbours // of rows that a neighbour may settle, by number
+	way   way                        // in which it is read in the order of time
+	most  int                        // rows that may wait for their turn
 }
 
 // extensions are what a folder is searched for.
@@ -117,7 +117,7 @@ func (a *Archive) addFile(path string) error {
 	if err != nil {
 		return err
 	}
-	p := &part{name: filepath.Base(path), path: path, file: f}
+	p := &part{name: filepath.Base(path), path: path, table: f}
 	if slices.ContainsFunc(a.parts, func(q *part) bool { return q.name == p.name }) {
 		p.name = filepath.ToSlash(path) // every node's export may be called jm.csv
 	}
@@ -138,7 +138,7 @@ func same(a, b string) bool {
 // Close closes the files.
 func (a *Archive) Close() {
 	for _, p := range a.parts {
-		_ = p.file.Close() // only read
+		_ = p.table.Close() // only read
 	}
 }
 
@@ -148,28 +148,26 @@ func (a *Archive) Notes() []string { return a.notes }
 // Describe names each file with its dialect.
 func (a *Archive) Describe() (lines []string) {
 	for _, p := range a.parts {
-		lines = append(lines, p.name+": "+p.file.Dialect().String())
+		lines = append(lines, p.name+": "+p.table.Describe())
 	}
 	return lines
 }
 
-// total is the number of bytes that one pass reads.
-func (a *Archive) total() (n int64) {
+// begin starts counting for a pass, in the order of time or of the tables.
+func (a *Archive) begin(byTime bool) {
+	a.done, a.total = 0, 0
 	for _, p := range a.parts {
-		n += p.file.Size()
+		scans := int64(1)
+		if byTime && p.way == ranges {
+			scans = int64((p.index.len() + p.most - 1) / p.most)
+		}
+		a.total += scans * p.table.Size()
 	}
-	return n
 }
 
-func (a *Archive) begin() { a.done = 0 }
-
 func (a *Archive) advance(bytes int64) {
-	a.mu.Lock() // several files are read at once
-	defer a.mu.Unlock()
-	a.done += bytes
-	if a.Progress != nil {
-		total := a.total()
-		a.Progress(min(a.done, total), total)
+	if a.done += bytes; a.Progress != nil {
+		a.Progress(min(a.done, a.total), a.total)
 	}
 }
 
@@ -177,33 +175,4 @@ func (a *Archive) decoder() *cisco.Decoder {
 	d := cisco.NewDecoder(a.keys...)
 	d.SetSettled(a.settled)
 	return d
-}
-
-// Rows gives every row to fn in the order of the files and of the rows in
-// them. The message is fn's until it returns; its strings may be kept. An
-// error of fn ends the reading and is returned.
-func (a *Archive) Rows(ctx context.Context, fn func(*message.Message) error) error {
-	if err := a.Survey(ctx); err != nil {
-		return err
-	}
-	a.begin()
-	for _, p := range a.parts {
-		if err := a.pass(ctx, p, false, fn); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// ByTime is Rows in the order of time: by SENT_DATE, rows of equal time in the
-// order of the source, rows without a readable date first.
-func (a *Archive) ByTime(ctx context.Context, fn func(*message.Message) error) error {
-	if err := a.Survey(ctx); err != nil {
-		return err
-	}
-	a.begin()
-	if len(a.parts) == 1 {
-		return a.pass(ctx, a.parts[0], true, fn)
-	}
-	return a.merge(ctx, fn)
 }

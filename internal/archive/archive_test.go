@@ -12,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"archivolt/internal/cisco"
 	"archivolt/internal/message"
 	"archivolt/internal/problem"
 )
@@ -32,24 +33,22 @@ func writeFile(t *testing.T, name, text string) string {
 func TestIndex(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		type row struct {
-			ms     int64
-			key    uint8
-			offset int64
-			length int32
+			ms    int64
+			key   uint8
+			place cisco.Place
 		}
 		rows := rapid.SliceOf(rapid.Custom(func(r *rapid.T) row {
-			return row{rapid.Int64Range(-1<<41, 1<<45).Draw(r, "ms"), rapid.Uint8().Draw(r, "key"),
-				rapid.Int64Range(0, 1<<40-1).Draw(r, "offset"), rapid.Int32Range(0, 300<<20).Draw(r, "length")}
+			return row{rapid.Int64Range(-1<<41, 1<<45).Draw(r, "ms"), rapid.Uint8().Draw(r, "key"), cisco.Place(rapid.Uint64().Draw(r, "place"))}
 		})).Draw(r, "rows")
 		var x index
-		for _, w := range rows {
-			x.add(time.UnixMilli(w.ms), w.key)
-			x.addPlace(w.offset, w.length)
+		for i, w := range rows {
+			x.add(time.UnixMilli(w.ms), 0)
+			x.setKey(i, w.key)
+			x.addPlace(w.place)
 		}
 		for i, w := range rows {
-			offset, length := x.place(i)
-			if x.time(i) != w.ms || x.key(i) != w.key || offset != w.offset || length != w.length {
-				r.Fatalf("row %d: %d, %d, %d, %d; want %+v", i, x.time(i), x.key(i), offset, length, w)
+			if x.time(i) != w.ms || x.key(i) != w.key || x.place(i) != w.place {
+				r.Fatalf("row %d: %d, %d, %d; want %+v", i, x.time(i), x.key(i), x.place(i), w)
 			}
 		}
 		if got, want := x.sorted(), slices.IsSortedFunc(rows, func(a, b row) int { return int(max(-1, min(1, a.ms-b.ms))) }); got != want {

@@ -3,16 +3,18 @@ package archive
 import (
 	"slices"
 	"time"
+
+	"archivolt/internal/cisco"
 )
 
-// index knows of each row of a file when it was sent and how it opens: 8 bytes
-// a row. If the file is not in the order of time it also knows where each row
-// lies, and the order: 12 bytes more.
+// index knows of each row of a table when it was sent and how it opens: 8
+// bytes a row. If the table is not in the order of time it also knows the
+// order, 4 bytes more, and where its rows are fetched one by one, where each
+// lies, another 8.
 type index struct {
-	rows   chunked           // time and key, see pack
-	places chunked           // offset and length of the record, see place; empty if the file is in order
-	long   map[uint32]uint32 // lengths that do not fit into a place, by row
-	order  []uint32          // row indexes by time; nil if the file is in that order
+	rows   chunked  // time and key, see pack
+	places chunked  // cisco.Place of each row; empty unless rows are fetched
+	order  []uint32 // row indexes by time; nil if the table is in that order
 }
 
 // chunked is a slice that grows without being copied, so that growing does not
@@ -39,7 +41,8 @@ func (c *chunked) at(i int) uint64 { return c.chunks[i/chunkRows][i%chunkRows] }
 const (
 	keyNone  = 0 // nothing opens it, or nothing is certain
 	keyPlain = 1
-	keyFirst = 2
+	keyOpen  = 2 // not known yet: a short scan does not tell
+	keyFirst = 3
 )
 
 // noDate sorts rows whose date cannot be read before all others.
@@ -48,43 +51,32 @@ const noDate = -1 << 47
 // pack puts the milliseconds since 1970 (47 bits and a sign reach beyond the
 // year 4000 in both directions) before the key's number.
 func pack(t time.Time, key uint8) uint64 {
-	ms := int64(noDate)
-	if !t.IsZero() {
-		ms = t.UnixMilli()
+	return uint64(milliseconds(t)<<8 | int64(key))
+}
+
+// milliseconds gives the time since 1970, and noDate for none.
+func milliseconds(t time.Time) int64 {
+	if t.IsZero() {
+		return noDate
 	}
-	return uint64(ms<<8 | int64(key))
+	return t.UnixMilli()
 }
 
 func (x *index) time(row int) int64 { return int64(x.rows.at(row)) >> 8 }
 func (x *index) key(row int) uint8  { return uint8(x.rows.at(row)) }
 func (x *index) len() int           { return x.rows.n }
 
-// A place is an offset of 40 bits (1 TiB) before a length of 24 bits (16 MiB).
-const lengthBits = 24
-
 func (x *index) add(t time.Time, key uint8) { x.rows.add(pack(t, key)) }
 
-// addPlace tells where the next row lies, in the order of add.
-func (x *index) addPlace(offset int64, length int32) {
-	const maxLength = 1<<lengthBits - 1
-	if length >= maxLength {
-		if x.long == nil {
-			x.long = map[uint32]uint32{}
-		}
-		x.long[uint32(x.places.n)] = uint32(length)
-		length = maxLength
-	}
-	x.places.add(uint64(offset)<<lengthBits | uint64(length))
+func (x *index) setKey(row int, key uint8) {
+	v := &x.rows.chunks[row/chunkRows][row%chunkRows]
+	*v = *v&^0xff | uint64(key)
 }
 
-// place returns where a row's record lies in the file, in bytes.
-func (x *index) place(row int) (offset int64, length int32) {
-	v := x.places.at(row)
-	if n, ok := x.long[uint32(row)]; ok {
-		return int64(v >> lengthBits), int32(n)
-	}
-	return int64(v >> lengthBits), int32(v & (1<<lengthBits - 1))
-}
+// addPlace tells where the next row lies, in the order of add.
+func (x *index) addPlace(p cisco.Place) { x.places.add(uint64(p)) }
+
+func (x *index) place(row int) cisco.Place { return cisco.Place(x.places.at(row)) }
 
 // sorted tells whether the file is in the order of time.
 func (x *index) sorted() bool {
@@ -103,13 +95,30 @@ func (x *index) sort() {
 		x.order[i] = uint32(i)
 	}
 	slices.SortFunc(x.order, func(a, b uint32) int {
-		ta, tb := x.time(int(a)), x.time(int(b))
-		switch {
-		case ta < tb || ta == tb && a < b:
+		if x.before(int(a), int(b)) {
 			return -1
 		}
 		return 1
 	})
+}
+
+// before tells whether row a comes before row b in the order of time.
+func (x *index) before(a, b int) bool {
+	ta, tb := x.time(a), x.time(b)
+	return ta < tb || ta == tb && a < b
+}
+
+// displaced returns how many rows wait for their turn at most, when the table
+// is read from its beginning.
+func (x *index) displaced() (most int) {
+	next := 0
+	for i := range x.order {
+		for next < len(x.order) && int(x.order[next]) <= i {
+			next++
+		}
+		most = max(most, i+1-next)
+	}
+	return most
 }
 
 // byTime returns the index of the i-th row in the order of time.

@@ -14,24 +14,42 @@ func (a *Archive) Survey(ctx context.Context) error {
 	if a.surveyed {
 		return nil
 	}
-	a.begin()
-	unsettled := map[string]bool{} // short ciphertexts that stand alone
+	s := &survey{a: a, pool: a.newPool(ctx), numbers: map[string]uint8{"": keyNone}, unsettled: map[string]bool{}}
+	defer s.pool.close()
+	for i, k := range a.keys {
+		if keyFirst+i <= 255 { // rows of further keys settle no others
+			s.numbers[k.Fingerprint()] = uint8(keyFirst + i)
+		}
+	}
+	a.begin(false)
 	for _, p := range a.parts {
-		if err := a.survey(ctx, p, unsettled); err != nil {
+		if err := s.survey(p); err != nil {
 			return err
 		}
 	}
-	if len(unsettled) > 0 {
-		if err := a.settle(ctx, unsettled); err != nil {
+	if len(s.unsettled) > 0 {
+		if err := s.settle(); err != nil {
 			return err
 		}
+		a.settled = s.settled
 	}
+	a.overlap = overlap(a.parts)
 	a.surveyed = true
 	return nil
 }
 
+// survey is the first pass on its way.
+type survey struct {
+	a         *Archive
+	pool      *pool
+	numbers   map[string]uint8  // of keys, by fingerprint
+	unsettled map[string]bool   // short ciphertexts that stand alone
+	settled   map[string]string // of these, the fingerprint of the key
+}
+
 // seen is what the survey learns of one row.
 type seen struct {
+	row   int // its index, where only some rows are looked at
 	time  time.Time
 	key   uint8
 	block string // a body of one block, if it stands alone or is looked for
@@ -41,88 +59,142 @@ type seen struct {
 // maxUnsettled bounds the short ciphertexts that are looked for elsewhere.
 const maxUnsettled = 100_000
 
-func (a *Archive) survey(ctx context.Context, p *part, unsettled map[string]bool) error {
-	numbers := map[string]uint8{"": keyNone}
-	for i, k := range a.keys {
-		numbers[k.Fingerprint()] = uint8(min(keyFirst+i, 255))
+// each scans p, lets the workers do work, and gives each job to fn.
+func (s *survey) each(p *part, o cisco.ScanOptions, work func(*worker, *job), fn func(*job)) error {
+	o.BatchBytes = ordinaryBatch
+	stream := s.pool.start(2*cap(s.pool.todo), work, p.scan(s.pool.ctx, o))
+	for {
+		j, err := stream.next()
+		if j == nil || err != nil {
+			return err
+		}
+		fn(j)
+		s.a.advance(j.bytes)
+		j.release()
 	}
+}
+
+func (s *survey) survey(p *part) error {
 	p.index = index{}
-	work := func(w *worker, j *job) {
-		j.seen = slices.Grow(j.seen[:0], len(j.records))[:len(j.records)]
-		for i := range j.records {
-			p.file.Row(&j.records[i], j.numbers[i], &w.row)
-			j.seen[i] = w.look(numbers)
+	open := 0
+	err := s.each(p, cisco.ScanOptions{Short: true}, func(w *worker, j *job) {
+		for i := range j.batch.Len() {
+			j.batch.Row(i, &w.row)
+			j.bytes += w.row.Size
+			j.seen = append(j.seen, s.look(w, false))
 		}
-	}
-	err := a.run(ctx, p.produce, work, func(j *job) error {
-		for _, s := range j.seen {
-			if s.block != "" && len(unsettled) < maxUnsettled {
-				unsettled[s.block] = true
+	}, func(j *job) {
+		for _, r := range j.seen {
+			p.index.add(r.time, r.key)
+			s.note(r)
+			if r.key == keyOpen {
+				open++
 			}
-			p.index.add(s.time, s.key)
 		}
-		a.advance(j.bytes)
-		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if !p.index.sorted() {
-		if err := a.locate(ctx, p); err != nil {
+	if open > 0 {
+		if err := s.lookAgain(p); err != nil {
 			return err
 		}
+	}
+	if !p.index.sorted() {
 		p.index.sort()
 	}
-	p.near = a.neighbours(p)
+	if p.way, p.most = p.chooseWay(); p.way == fetching {
+		if err := s.locate(p); err != nil {
+			return err
+		}
+	}
+	p.near = s.neighbours(p)
 	return nil
 }
 
-// locate notes where each row of the file lies, for reading them in another
-// order.
-func (a *Archive) locate(ctx context.Context, p *part) error {
-	return a.run(ctx, p.produce, func(*worker, *job) {}, func(j *job) error {
-		for i := range j.records {
-			p.index.addPlace(j.records[i].Offset, j.records[i].Length)
-		}
-		return nil
-	})
+func (s *survey) note(r seen) {
+	if r.block != "" && len(s.unsettled) < maxUnsettled {
+		s.unsettled[r.block] = true
+	}
 }
 
 // look surveys the worker's row: nearly always a glance at the stanza is
-// enough.
-func (w *worker) look(numbers map[string]uint8) (s seen) {
+// enough. What was cut is left open, unless whole is set.
+func (s *survey) look(w *worker, whole bool) (r seen) {
 	if t, ok := cisco.ParseSentDate(w.row.Cells[cisco.SentDate]); ok {
-		s.time = t
+		r.time = t
 	}
 	if plain, fingerprint := w.decoder.Glance(&w.row); plain {
-		s.key = keyPlain
-		return s
+		r.key = keyPlain
+		return r
 	} else if fingerprint != "" {
-		s.key = numbers[fingerprint]
-		return s
+		r.key = s.numbers[fingerprint]
+		return r
+	}
+	if w.row.Short && !whole {
+		if len(s.a.keys) > 0 { // without keys no row settles another
+			r.key = keyOpen
+		}
+		return r
 	}
 	var m message.Message
 	w.decoder.Decode(&w.row, cisco.Neighbours{}, &m)
 	switch m.Status {
 	case message.Plain:
-		s.key = keyPlain
+		r.key = keyPlain
 	case message.OK, message.Damaged:
-		s.key = numbers[m.Key]
+		r.key = s.numbers[m.Key]
 	case message.Unverified:
-		s.block = w.decoder.LoneBlock()
+		r.block = w.decoder.LoneBlock()
 	}
-	return s
+	return r
+}
+
+// lookAgain reads the table whole for the rows that were left open.
+func (s *survey) lookAgain(p *part) error {
+	return s.each(p, cisco.ScanOptions{}, func(w *worker, j *job) {
+		for i := range j.batch.Len() {
+			j.batch.Row(i, &w.row)
+			row := int(w.row.Number - 1)
+			if row >= p.index.len() || p.index.key(row) != keyOpen {
+				continue
+			}
+			r := s.look(w, true)
+			r.row = row
+			j.seen = append(j.seen, r)
+		}
+	}, func(j *job) {
+		for _, r := range j.seen {
+			s.note(r)
+			p.index.setKey(r.row, r.key)
+		}
+	})
+}
+
+// locate notes where each row of the table lies, for reading them in another
+// order.
+func (s *survey) locate(p *part) error {
+	return s.each(p, cisco.ScanOptions{Short: true}, func(w *worker, j *job) {
+		for i := range j.batch.Len() {
+			j.batch.Row(i, &w.row)
+			j.places = append(j.places, w.row.Place)
+		}
+	}, func(j *job) {
+		for _, place := range j.places {
+			p.index.addPlace(place)
+		}
+	})
 }
 
 // neighbours finds, for each row that is not settled, the keys of the rows
 // before and after it in time, if these opened.
-func (a *Archive) neighbours(p *part) map[int64]cisco.Neighbours {
+func (s *survey) neighbours(p *part) map[int64]cisco.Neighbours {
 	name := func(i int) string {
 		if i < 0 || i >= p.index.len() {
 			return ""
 		}
 		if k := p.index.key(p.index.byTime(i)); k >= keyFirst {
-			return a.keys[k-keyFirst].Fingerprint()
+			return s.a.keys[k-keyFirst].Fingerprint()
 		}
 		return ""
 	}
@@ -140,28 +212,52 @@ func (a *Archive) neighbours(p *part) map[int64]cisco.Neighbours {
 }
 
 // settle looks for rows with an anchor that hold the same short ciphertexts.
-func (a *Archive) settle(ctx context.Context, unsettled map[string]bool) error {
-	a.settled = map[string]string{}
-	a.begin()
-	for _, p := range a.parts {
-		work := func(w *worker, j *job) {
-			for i := range j.records {
-				p.file.Row(&j.records[i], j.numbers[i], &w.row)
-				if block, by := w.decoder.AnchoredBlock(&w.row); by != "" && unsettled[block] {
+func (s *survey) settle() error {
+	s.settled = map[string]string{}
+	s.a.begin(false)
+	for _, p := range s.a.parts {
+		err := s.each(p, cisco.ScanOptions{}, func(w *worker, j *job) {
+			for i := range j.batch.Len() {
+				j.batch.Row(i, &w.row)
+				j.bytes += w.row.Size
+				if block, by := w.decoder.AnchoredBlock(&w.row); by != "" && s.unsettled[block] {
 					j.seen = append(j.seen, seen{block: block, by: by})
 				}
 			}
-		}
-		err := a.run(ctx, p.produce, work, func(j *job) error {
-			for _, s := range j.seen {
-				a.settled[s.block] = s.by
+		}, func(j *job) {
+			for _, r := range j.seen {
+				s.settled[r.block] = r.by
 			}
-			a.advance(j.bytes)
-			return nil
 		})
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// overlap tells how many tables have rows of one time at most, at least 1.
+func overlap(parts []*part) int {
+	type end struct {
+		time int64
+		step int
+	}
+	var ends []end
+	for _, p := range parts {
+		if n := p.index.len(); n > 0 {
+			ends = append(ends, end{p.index.time(p.index.byTime(0)), 1}, end{p.index.time(p.index.byTime(n - 1)), -1})
+		}
+	}
+	slices.SortFunc(ends, func(x, y end) int {
+		if x.time != y.time {
+			return int(max(-1, min(1, x.time-y.time)))
+		}
+		return y.step - x.step // one begins before another ends
+	})
+	most, now := 1, 0
+	for _, e := range ends {
+		now += e.step
+		most = max(most, now)
+	}
+	return most
 }

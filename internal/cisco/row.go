@@ -41,6 +41,12 @@ type Row struct {
 	// Cells holds the text of each column; nil is NULL, or a column that the
 	// source does not have. The slices are valid until the source's next row.
 	Cells [NumColumns][]byte
+	// Place is where the source finds the row again.
+	Place Place
+	// Size is about how much of the source the row takes, in bytes.
+	Size int64
+	// Short tells that a value of the row was cut (ScanOptions.Short).
+	Short bool
 	// Problem says why the row could not be split into its columns; empty for
 	// a good row. The cells of a bad row may be missing or wrong.
 	Problem string

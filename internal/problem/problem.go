@@ -25,6 +25,7 @@ const (
 	WrongKey                 // a private key does not open a wrapped key, or no key opens a value
 	Interrupted              // the user stopped the command
 	NoArchive                // there is no such archive
+	Unavailable              // a database cannot be reached, or was lost while it was read
 )
 
 // Error is a problem as a person should read it.

@@ -83,7 +83,7 @@ func scanRows(b *testing.B, name string) (rows int64) {
 	}
 	defer f.Close()
 	var row cisco.Row
-	for s := f.Scan(); ; {
+	for s := f.Records(); ; {
 		batch, err := s.Next()
 		if err == io.EOF {
 			return rows

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"sync"
 
 	"archivolt/internal/cisco"
 	"archivolt/internal/problem"
@@ -26,6 +27,9 @@ type File struct {
 	spans             []span         // of each field, for fixed widths
 	begin, end        int64          // bytes of the file that hold the rows
 	header, underline []byte         // lines that sqlcmd may repeat; nil for other dialects
+
+	long    sync.Map  // lengths of records that do not fit into a place, by offset
+	fetched sync.Pool // of *fetched
 
 	batchSize, maxRecord int // bytes; tests make them small
 }

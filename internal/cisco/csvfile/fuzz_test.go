@@ -117,7 +117,7 @@ func FuzzRead(f *testing.F) {
 		sameInBatches(t, file, rows, places, nil)
 		checkGaps(t, file, data, places)
 		if file.dialect.quotes() && file.encoding == utf8Text {
-			want := naiveRecords(data[file.begin:file.end], file.dialect.Separator, file.Scan().isRow)
+			want := naiveRecords(data[file.begin:file.end], file.dialect.Separator, file.Records().isRow)
 			if !slices.EqualFunc(places, want, func(p place, text string) bool { return p.text == text }) {
 				t.Fatalf("%d records, the slow reader has %d", len(places), len(want))
 			}
@@ -179,7 +179,7 @@ func TestAgainstSlowReader(t *testing.T) {
 			f.dialect.Quoted = quoted
 			f.batchSize = rapid.IntRange(1, 60).Draw(t, "batch")
 			var got []string
-			for s := f.Scan(); ; {
+			for s := f.Records(); ; {
 				b, err := s.Next()
 				if err != nil {
 					break
@@ -189,7 +189,7 @@ func TestAgainstSlowReader(t *testing.T) {
 				}
 				b.Release()
 			}
-			if want := naiveRecords(data[f.begin:f.end], ',', f.Scan().isRow); !slices.Equal(got, want) {
+			if want := naiveRecords(data[f.begin:f.end], ',', f.Records().isRow); !slices.Equal(got, want) {
 				t.Fatalf("quoted %v: records %q, want %q", quoted, got, want)
 			}
 		}
@@ -250,7 +250,7 @@ func TestWrittenByEncodingCSV(t *testing.T) {
 		for _, size := range []int{batchSize, rapid.IntRange(1, 200).Draw(t, "batch")} {
 			f.batchSize = size
 			got := 0
-			for s := f.Scan(); ; {
+			for s := f.Records(); ; {
 				b, err := s.Next()
 				if err != nil {
 					break

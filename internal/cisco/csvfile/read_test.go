@@ -54,7 +54,7 @@ func readAll(tb testing.TB, f *File, size int) (rows []readRow, places []place, 
 	tb.Helper()
 	f.batchSize = size
 	defer func() { f.batchSize = batchSize }()
-	s := f.Scan()
+	s := f.Records()
 	var buf []byte
 	for {
 		b, err := s.Next()

@@ -88,7 +88,7 @@ func TestShrunkFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	var p *problem.Error
-	if b, err := f.Scan().Next(); b != nil || !errors.As(err, &p) || !errors.Is(err, io.ErrUnexpectedEOF) || p.What != "this file became shorter while it was read" {
+	if b, err := f.Records().Next(); b != nil || !errors.As(err, &p) || !errors.Is(err, io.ErrUnexpectedEOF) || p.What != "this file became shorter while it was read" {
 		t.Errorf("%v", err)
 	}
 	if _, _, err := f.ReadRecord(int64(len(headerLine)), 50, nil); !errors.As(err, &p) || p.What != "this file became shorter while it was read" {

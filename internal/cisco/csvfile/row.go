@@ -20,8 +20,7 @@ const (
 // The cells lie in rec.Text, which is changed: a record can be split once. It
 // is safe for concurrent use on different records.
 func (f *File) Row(rec *Record, number int64, row *cisco.Row) {
-	row.Number, row.Problem = number, ""
-	row.Cells = [cisco.NumColumns][]byte{}
+	*row = cisco.Row{Number: number}
 	n := 0
 	switch d := f.dialect; {
 	case d.FixedWidth:

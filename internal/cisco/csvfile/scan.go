@@ -37,7 +37,7 @@ type Batch struct {
 // Release gives the memory of the batch and of its records back to the
 // scanner. It may be called from any goroutine, once.
 func (b *Batch) Release() {
-	if cap(b.buf) <= 4*max(b.owner.f.batchSize, minFree) {
+	if cap(b.buf) <= 4*max(b.owner.batchSize, minFree) {
 		b.buf, b.Records = b.buf[:0], b.Records[:0]
 		b.owner.pool.Put(b)
 	}
@@ -55,13 +55,14 @@ type Scanner struct {
 	doomed int64  // in the text: see window.doomed
 	err    error  // what Next returns from now on
 
-	isRow func(line []byte) bool // see window.isRow
+	batchSize int                    // of the text of a batch, in bytes
+	isRow     func(line []byte) bool // see window.isRow
 }
 
-// Scan reads the file once, from its first row. A scanner is not safe for
+// Records reads the file once, from its first row. A scanner is not safe for
 // concurrent use; its batches are, each by one goroutine at a time.
-func (f *File) Scan() *Scanner {
-	s := &Scanner{f: f, offset: f.begin,
+func (f *File) Records() *Scanner {
+	s := &Scanner{f: f, offset: f.begin, batchSize: f.batchSize,
 		src: source{file: f.file, name: f.name, encoding: f.encoding, off: f.begin, end: f.end}}
 	// Where cells are quoted, a message that looks like a row must not become one.
 	if !f.dialect.Quoted {
@@ -117,7 +118,7 @@ func (s *Scanner) batch() *Batch {
 	if b, ok := s.pool.Get().(*Batch); ok {
 		return b
 	}
-	return &Batch{owner: s, buf: make([]byte, 0, s.f.batchSize)}
+	return &Batch{owner: s, buf: make([]byte, 0, s.batchSize)}
 }
 
 // split appends the complete records of b.buf and returns the text they took.
@@ -162,7 +163,7 @@ func (s *Scanner) split(b *Batch) (used int) {
 		used += next
 		s.text += int64(next)
 		s.offset += size + int64(next-len(text))*f.encoding.unit()
-		if v == broken && len(t)-used > 2*f.batchSize {
+		if v == broken && len(t)-used > 2*s.batchSize {
 			// The search filled the memory. What it read is read again, so
 			// that the batches stay small.
 			s.src.off = s.offset

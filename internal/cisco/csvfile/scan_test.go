@@ -54,7 +54,7 @@ func TestUnclosedQuotesAreLinear(t *testing.T) {
 			f.maxRecord, f.batchSize = c.max, 4096
 			src.bytes.Store(0)
 			rows := 0
-			for s := f.Scan(); ; {
+			for s := f.Records(); ; {
 				b, err := s.Next()
 				if err == io.EOF {
 					break
@@ -137,7 +137,7 @@ func TestMemory(t *testing.T) {
 		}
 		b.Release()
 	}
-	for s := f.Scan(); ; {
+	for s := f.Records(); ; {
 		b, err := s.Next()
 		if err != nil {
 			break
@@ -186,7 +186,7 @@ func TestConcurrent(t *testing.T) {
 		})
 	}
 	f.batchSize = 4096
-	for s := f.Scan(); ; {
+	for s := f.Records(); ; {
 		b, err := s.Next()
 		if err != nil {
 			break

@@ -1,0 +1,29 @@
+package archive
+
+import (
+	"context"
+
+	"archivolt/internal/cisco"
+)
+
+// table is one stored table JM, wherever it lies.
+type table interface {
+	// Describe says for people how and where the table is stored.
+	Describe() string
+	// Notes tells what is unusual about it.
+	Notes() []string
+	// Size is about how many bytes a scan reads, comparable with the sum of
+	// cisco.Row.Size; 0 if nobody knows.
+	Size() int64
+	// Scan gives every row once, the same rows in the same order each time.
+	// Batches are emit's to release; when it returns false the scan ends with
+	// nil. Any error means that rows are missing.
+	Scan(ctx context.Context, o cisco.ScanOptions, emit func(cisco.Batch) bool) error
+	Close() error
+}
+
+// fetcher is a table that finds rows again.
+type fetcher interface {
+	// Fetch gives the rows at places, in that order. Their numbers mean nothing.
+	Fetch(ctx context.Context, places []cisco.Place) (cisco.Batch, error)
+}
