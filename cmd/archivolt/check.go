@@ -74,23 +74,25 @@ func (c *checkCmd) outcome(r *review.Account) error {
 
 // checkResult is the report as JSON.
 type checkResult struct {
-	Files      []string         `json:"files"`
-	Rows       int64            `json:"rows"`
-	Status     map[string]int64 `json:"status"`
-	Messages   int64            `json:"messages"`
-	Copies     int64            `json:"copies"`
-	Replays    int64            `json:"replays"`
-	Signals    int64            `json:"signals"`
-	Errors     int64            `json:"errors"`
-	In         int64            `json:"in"`
-	Out        int64            `json:"out"`
-	EndToEnd   int64            `json:"end_to_end_encrypted"`
-	NoDate     int64            `json:"without_date"`
-	First      string           `json:"first"`
-	Last       string           `json:"last"`
-	Keys       []epochResult    `json:"keys"`
-	Gaps       []gapResult      `json:"gaps"`
-	Unreadable []reasonResult   `json:"reasons"`
+	Files    []string         `json:"files"`
+	Rows     int64            `json:"rows"`
+	Status   map[string]int64 `json:"status"`
+	Messages int64            `json:"messages"`
+	Unread   int64            `json:"unreadable_rows"`
+	Copies   int64            `json:"copies"`
+	Replays  int64            `json:"replays"`
+	Signals  int64            `json:"signals"`
+	Errors   int64            `json:"errors"`
+	In       int64            `json:"in"`
+	Out      int64            `json:"out"`
+	EndToEnd int64            `json:"end_to_end_encrypted"`
+	NoDate   int64            `json:"without_date"`
+	First    string           `json:"first"`
+	Last     string           `json:"last"`
+	Keys     []epochResult    `json:"keys"`
+	Gaps     []gapResult      `json:"gaps"`
+	Reasons  []reasonResult   `json:"reasons"`
+	Further  int64            `json:"rows_of_further_reasons"`
 }
 
 type epochResult struct {
@@ -113,9 +115,9 @@ type reasonResult struct {
 }
 
 func (c *checkCmd) result(r *review.Report, files []string) checkResult {
-	out := checkResult{Files: files, Rows: r.Rows, Status: map[string]int64{}, Messages: r.Utterances, Copies: r.Copies, Replays: r.Replays,
+	out := checkResult{Files: files, Rows: r.Rows, Status: map[string]int64{}, Messages: r.Utterances, Unread: r.Unread, Copies: r.Copies, Replays: r.Replays,
 		Signals: r.Signals, Errors: r.Errors, In: r.In, Out: r.Out, EndToEnd: r.EndToEnd, NoDate: r.NoDate, First: c.stamp(r.First), Last: c.stamp(r.Last),
-		Keys: []epochResult{}, Gaps: []gapResult{}, Unreadable: []reasonResult{}}
+		Keys: []epochResult{}, Gaps: []gapResult{}, Reasons: []reasonResult{}, Further: r.Further}
 	for s := range message.NumStatus {
 		out.Status[s.String()] = r.Status[s]
 	}
@@ -126,7 +128,7 @@ func (c *checkCmd) result(r *review.Report, files []string) checkResult {
 		out.Gaps = append(out.Gaps, gapResult{c.stamp(g.From), c.stamp(g.To)})
 	}
 	for _, e := range r.Reasons {
-		out.Unreadable = append(out.Unreadable, reasonResult{e.Status.String(), e.Text, e.Rows, e.Example})
+		out.Reasons = append(out.Reasons, reasonResult{e.Status.String(), e.Text, e.Rows, e.Example})
 	}
 	return out
 }
@@ -150,12 +152,12 @@ func (c *checkCmd) report(b *bytes.Buffer, r *review.Report, files []string) {
 		}
 	}
 	_ = t.Flush() // into memory
-	fmt.Fprintf(b, "\n%s: each once, the same in %s further copies\n", counted(r.Utterances, "message"), thousands(r.Copies))
+	fmt.Fprintf(b, "\n%s, the same in %s\n", counted(r.Utterances, "message"), counted(r.Copies, "further copy"))
 	for _, line := range []struct {
 		n    int64
 		text string
 	}{
-		{r.Replays, "pushed again to people who entered a room"}, {r.Signals, "without any text (typing, receipts)"},
+		{r.Unread, "that nobody can read: no message, or one of its own each"}, {r.Replays, "pushed again to people who entered a room"}, {r.Signals, "without any text (typing, receipts)"},
 		{r.Errors, "came back as undeliverable"}, {r.EndToEnd, "encrypted by the clients themselves: the archive does not hold their text"},
 		{r.NoDate, "with a date that cannot be read"},
 	} {
@@ -178,10 +180,13 @@ func (c *checkCmd) report(b *bytes.Buffer, r *review.Report, files []string) {
 		fmt.Fprintf(b, "\nwhat is not in order, and the first row of each kind\n")
 		for i, e := range r.Reasons {
 			if i == maxReasonLines {
-				fmt.Fprintf(b, "  and %d more kinds; --json lists them all\n", len(r.Reasons)-i)
+				fmt.Fprintf(b, "  and %d more kinds, which --json lists\n", len(r.Reasons)-i)
 				break
 			}
 			fmt.Fprintf(b, "  %s %s: %s (%s)\n", counted(e.Rows, "row"), e.Status, safe(e.Text), safe(e.Example))
+		}
+		if r.Further > 0 {
+			fmt.Fprintf(b, "  %s of still other kinds, too many to tell apart\n", counted(r.Further, "row"))
 		}
 	}
 }

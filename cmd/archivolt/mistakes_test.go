@@ -190,6 +190,7 @@ var archiveMistakes = []mistake{
 	{"an export without a folder", "export some.csv --format jsonl"},
 	{"an export of an archive that no key opens", "export lost.csv --format jsonl --out new --key key.txt"},
 	{"an export into a folder with other files", "export some.csv --format jsonl --out has-a-key"},
+	{"an export where a run was killed while it replaced another", "export some.csv --format jsonl --out case-9"},
 }
 
 // TestMistakes runs every mistake and compares what is said with the table in
@@ -360,7 +361,7 @@ func makeMistakes(t *testing.T) {
 	write("wrong.txt", "battery staple\n")
 	write("age.txt", "# created: 2026\nAGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQSZ3L6Q\n")
 	write("other.pem", makeOtherKey(t))
-	for _, dir := range []string{"folder", "has-a-key"} {
+	for _, dir := range []string{"folder", "has-a-key", "case-9.replaced"} {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}

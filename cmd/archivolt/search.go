@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"errors"
+	"strings"
 
 	"archivolt/internal/export"
 	"archivolt/internal/problem"
@@ -59,10 +61,7 @@ func (c *searchCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := lines.Close(); err != nil {
-		return err
-	}
-	if err := out.Flush(); err != nil {
+	if err := errors.Join(lines.Close(), out.Flush()); err != nil {
 		return err
 	}
 	a.note("%s found", counted(hits, "message"))
@@ -73,6 +72,9 @@ func (c *searchCmd) Run(a *app) error {
 func counted(n int64, noun string) string {
 	if n == 1 {
 		return "1 " + noun
+	}
+	if stem, ok := strings.CutSuffix(noun, "y"); ok { // of copy
+		return thousands(n) + " " + stem + "ies"
 	}
 	return thousands(n) + " " + noun + "s"
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 
 	"archivolt/internal/export"
 	"archivolt/internal/problem"
@@ -54,10 +55,7 @@ func (c *showCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := lines.Close(); err != nil {
-		return err
-	}
-	if err := out.Flush(); err != nil {
+	if err := errors.Join(lines.Close(), out.Flush()); err != nil {
 		return err
 	}
 	a.note("%s shown", counted(shown, "message"))

@@ -249,11 +249,18 @@ func outcome(r *review.Account, keys int) error {
 		return problem.New(problem.WrongKey, "", "no key opens any encrypted row; there are "+thousands(unreadable),
 			"pass every key the archive has had, each with its own --key")
 	}
-	what := counted(unreadable, "row") + " could not be read"
+	what, try := counted(unreadable, "row")+" could not be read", "archivolt check tells which and why"
 	if !r.FirstUnreadable.IsZero() {
 		what += ", sent between " + shortTime(r.FirstUnreadable) + " and " + shortTime(r.LastUnreadable)
 	}
-	return problem.New(problem.Partial, "", what, "archivolt check tells which and why")
+	switch {
+	case r.Keyed > 0 || r.Status[message.NoKey] == 0:
+	case keys == 0:
+		what, try = what+": no key was given", "add --key FILE, the key file from IM&P, and --private-key FILE"
+	default:
+		what, try = what+": the keys given open nothing", "pass every key the archive has had, each with its own --key"
+	}
+	return problem.New(problem.Partial, "", what, try)
 }
 
 func describeAccount(r *review.Account) string {

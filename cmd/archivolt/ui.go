@@ -82,6 +82,10 @@ func (a *app) asProblem(err error) *problem.Error {
 	}
 	var remnant *durable.RemnantError
 	if errors.As(err, &remnant) {
+		if remnant.Replaced {
+			return problem.New(problem.Failed, remnant.Path, "this is the earlier export, which a run was replacing when it was stopped",
+				"look into it and into the folder that was to take its place, then keep one of the two under another name and delete the other")
+		}
 		return problem.New(problem.Failed, remnant.Path, "an earlier run left this file unfinished, or another one is writing it now",
 			"see that no other archivolt is running, then delete it"+deleteCommand(remnant.Path))
 	}

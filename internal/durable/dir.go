@@ -10,6 +10,9 @@ import (
 // dirPerm lets only the owner look into a folder.
 const dirPerm = 0o700
 
+// aside is added to the name of a folder while another takes its place.
+const aside = ".replaced"
+
 // Dir is a folder under construction: it is filled as NAME.partial and gets
 // its name on Commit. It is not safe for concurrent use.
 type Dir struct {
@@ -39,6 +42,9 @@ func CreateDir(path string, replaceable func(name string) bool) (*Dir, error) {
 	}
 	if err := os.MkdirAll(filepath.Dir(path), dirPerm); err != nil {
 		return nil, err
+	}
+	if _, err := os.Lstat(path + aside); err == nil { // killed between the two renames of Commit, or after them
+		return nil, &RemnantError{Path: path + aside, Replaced: true}
 	}
 	err := os.Mkdir(path+Suffix, dirPerm)
 	if errors.Is(err, fs.ErrExist) {
@@ -88,9 +94,9 @@ func (d *Dir) Commit(replaceable func(name string) bool) error {
 	}
 	// What is replaced is moved aside first: if the new folder cannot take its
 	// place, it comes back.
-	aside := d.path + ".replaced"
+	old := d.path + aside
 	replaced := false
-	switch err := os.Rename(d.path, aside); {
+	switch err := os.Rename(d.path, old); {
 	case err == nil:
 		replaced = true
 	case !errors.Is(err, fs.ErrNotExist):
@@ -99,13 +105,13 @@ func (d *Dir) Commit(replaceable func(name string) bool) error {
 	parent := syncer(filepath.Dir(d.path))
 	if err := os.Rename(d.path+Suffix, d.path); err != nil {
 		if replaced {
-			_ = os.Rename(aside, d.path) // the error that matters is the first
+			_ = os.Rename(old, d.path) // the error that matters is the first
 		}
 		return err
 	}
 	d.done = true
 	if replaced {
-		if err := os.RemoveAll(aside); err != nil {
+		if err := os.RemoveAll(old); err != nil {
 			return err
 		}
 	}

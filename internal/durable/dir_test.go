@@ -207,6 +207,19 @@ func TestDirRemnant(t *testing.T) {
 	}
 }
 
+// TestDirReplacedRemnant: a run was killed while it replaced an export.
+func TestDirReplacedRemnant(t *testing.T) {
+	t.Chdir(t.TempDir())
+	put(t, "case.replaced/messages.csv", "earlier")
+	var remnant *RemnantError
+	if _, err := CreateDir("case", exports); !errors.As(err, &remnant) || remnant.Path != "case.replaced" || !remnant.Replaced {
+		t.Errorf("with a remnant: %v", err)
+	}
+	if got := tree(t); got != "case.replaced/ case.replaced/messages.csv" {
+		t.Errorf("left behind: %s", got)
+	}
+}
+
 func TestDirOverAFile(t *testing.T) {
 	t.Chdir(t.TempDir())
 	put(t, "case", "x")

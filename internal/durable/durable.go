@@ -22,9 +22,15 @@ const filePerm = 0o600
 
 // RemnantError says that an unfinished file is in the way: an earlier run was
 // killed, or another one is writing this moment.
-type RemnantError struct{ Path string }
+type RemnantError struct {
+	Path     string
+	Replaced bool // it is a whole folder that was about to be replaced
+}
 
 func (e *RemnantError) Error() string {
+	if e.Replaced {
+		return e.Path + ": an earlier folder, left by a run that replaced it, is in the way"
+	}
 	return e.Path + ": an unfinished file of an earlier run is in the way"
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"archivolt/internal/message"
@@ -20,6 +21,7 @@ type Report struct {
 	Days        []Day     // that have rows, in order
 	Gaps        []Gap     // longest first
 	Reasons     []Reason  // why rows could not be read or are not certain, most frequent first
+	Further     int64     // rows with a reason that is not listed: there are too many
 	EndToEnd    int64     // rows whose text was encrypted by the clients
 }
 
@@ -78,10 +80,15 @@ func Check(ctx context.Context, src Source, place func(*message.Message) string)
 		}
 		if m.Reason != "" {
 			k := Reason{Status: m.Status, Text: m.Reason}
+			if m.Encrypted != "" { // the method's name is the sender's to choose
+				k.Text = strings.Replace(k.Text, " ("+m.Encrypted+")", "", 1)
+			}
 			if e := reasons[k]; e != nil {
 				e.Rows++
 			} else if len(reasons) < maxReasons {
-				reasons[k] = &Reason{Status: m.Status, Text: m.Reason, Rows: 1, Example: place(m)}
+				reasons[k] = &Reason{Status: m.Status, Text: k.Text, Rows: 1, Example: place(m)}
+			} else {
+				r.Further++
 			}
 		}
 		if m.Key != "" {

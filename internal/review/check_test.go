@@ -160,6 +160,21 @@ func TestCheckLongAgo(t *testing.T) {
 	}
 }
 
+// TestCheckChosenByTheSender: whatever clients call their encryption, it is one
+// reason.
+func TestCheckChosenByTheSender(t *testing.T) {
+	var archive rows
+	for i := range 5 {
+		method := fmt.Sprint("method ", i)
+		m := row(int64(i), at(i), message.OK, "k1", "end-to-end encrypted ("+method+"): the archive does not hold the text")
+		archive = append(archive, with(m, func(m *message.Message) { m.Encrypted = method }))
+	}
+	want := []Reason{{message.OK, "end-to-end encrypted: the archive does not hold the text", 5, "jm.csv:0"}}
+	if got := check(t, archive); !reflect.DeepEqual(got.Reasons, want) {
+		t.Errorf("%+v, want %+v", got.Reasons, want)
+	}
+}
+
 // TestCheckManyReasons: the first maxReasons are counted exactly.
 func TestCheckManyReasons(t *testing.T) {
 	var archive rows
@@ -169,7 +184,11 @@ func TestCheckManyReasons(t *testing.T) {
 	for i := range 3 {
 		archive = append(archive, row(int64(i), at(2*maxReasons+i), message.Damaged, "", "reason 00007"))
 	}
-	got := check(t, archive).Reasons
+	r := check(t, archive)
+	if r.Further != maxReasons {
+		t.Errorf("%d rows have further reasons", r.Further)
+	}
+	got := r.Reasons
 	if want := (Reason{message.Damaged, "reason 00007", 4, "jm.csv:7"}); len(got) != maxReasons || got[0] != want {
 		t.Errorf("%d reasons, the first is %+v", len(got), got[0])
 	}

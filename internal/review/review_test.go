@@ -112,7 +112,7 @@ func TestUtterances(t *testing.T) {
 		}
 		account, err := Utterances(context.Background(), archive, &c.filter, func(*transcript.Utterance) error { return nil })
 		want := Account{Keyed: 9, Undated: 1, Status: [message.NumStatus]int64{message.OK: 9, message.NoKey: 1}, FirstUnreadable: at(1), LastUnreadable: at(1),
-			Counts: transcript.Counts{Rows: 10, Utterances: 5, Copies: 2, Replays: 1, Signals: 1, Errors: 1}}
+			Counts: transcript.Counts{Rows: 10, Utterances: 4, Unread: 1, Copies: 2, Replays: 1, Signals: 1, Errors: 1}}
 		if err != nil || account != want {
 			t.Errorf("%s: whatever is chosen, all rows are accounted for: %+v, %v, want %+v", c.name, account, err, want)
 		}

@@ -62,7 +62,8 @@ type Utterance struct {
 // Counts tells what became of the rows that are no utterances of their own.
 type Counts struct {
 	Rows       int64 // all rows given
-	Utterances int64
+	Utterances int64 // those of which something can be read
+	Unread     int64 // rows of which nothing can be read: nobody can say whose copies they are
 	Copies     int64 // further rows of an utterance
 	Replays    int64 // history pushed to newcomers
 	Signals    int64 // rows without anything said
@@ -195,8 +196,17 @@ func (c *Collapser) send(e *entry) {
 	}
 	slices.Sort(e.Recipients)
 	e.Recipients = slices.Compact(e.Recipients)
-	c.Counts.Utterances++
+	if e.unread() {
+		c.Counts.Unread++
+	} else {
+		c.Counts.Utterances++
+	}
 	c.emit(&e.Utterance)
+}
+
+// unread tells whether nothing that was said can be read.
+func (u *Utterance) unread() bool {
+	return !u.Row.Status.Readable() && !u.Row.StanzaRead && u.Text.Text == ""
 }
 
 // row is a message with the roles of its addresses found.

@@ -257,7 +257,7 @@ func TestCases(t *testing.T) {
 			if !slices.Equal(got, c.want) {
 				t.Errorf("got\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(c.want, "\n  "))
 			}
-			if sum := counts.Utterances + counts.Copies + counts.Replays + counts.Signals + counts.Errors; sum != counts.Rows || counts.Rows != int64(len(rows)) {
+			if sum := counts.Utterances + counts.Unread + counts.Copies + counts.Replays + counts.Signals + counts.Errors; sum != counts.Rows || counts.Rows != int64(len(rows)) {
 				t.Errorf("rows are not accounted for: %+v", counts)
 			}
 		})
