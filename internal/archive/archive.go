@@ -11,20 +11,10 @@
 package archive
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
-
 	"archivolt/internal/cisco"
-	"archivolt/internal/cisco/csvfile"
-	"archivolt/internal/problem"
 )
 
-// Archive is one or several exported tables read as one, with the keys that
+// Archive is one or several stored tables read as one, with the keys that
 // may open them. It is not safe for concurrent use.
 type Archive struct {
 	Progress func(done, total int64) // bytes read of those to read, if not nil
@@ -41,8 +31,8 @@ type Archive struct {
 
 // part is one table.
 type part struct {
-	name  string // as results show it: the file's own name, or where two have one name, its path
-	path  string
+	name  string // as results show it: the file's own name, its path where two have one name, or server and database
+	path  string // or URL
 	table table
 
 	index index
@@ -51,101 +41,17 @@ type part struct {
 	most  int                        // rows that may wait for their turn
 }
 
-// extensions are what a folder is searched for.
-var extensions = []string{".csv", ".tsv", ".txt", ".rpt"}
-
-// Open opens the archives at paths, read as one. A folder stands for all the
-// exported tables in it.
-func Open(paths []string, keys []*cisco.Key) (*Archive, error) {
-	a := &Archive{keys: keys}
-	for _, path := range paths {
-		if err := a.add(path); err != nil {
-			a.Close()
-			return nil, err
-		}
-	}
-	return a, nil
-}
-
-func (a *Archive) add(path string) error {
-	if scheme, _, ok := strings.Cut(path, "://"); ok && len(scheme) > 1 {
-		return problem.New(problem.NoArchive, path, "this version does not read databases", "export table JM to a CSV file, and name that file")
-	}
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return problem.New(problem.NoArchive, path, "there is no such archive", "check the name")
-	}
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() {
-		return a.addFile(path)
-	}
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return err
-	}
-	found := 0
-	for _, e := range entries {
-		if e.IsDir() || !slices.Contains(extensions, strings.ToLower(filepath.Ext(e.Name()))) {
-			continue
-		}
-		if err := a.addFile(filepath.Join(path, e.Name())); err != nil {
-			var p *problem.Error
-			if !errors.As(err, &p) {
-				return err
-			}
-			a.notes = append(a.notes, fmt.Sprintf("%s is passed over: %s", p.Object, p.What))
-			continue
-		}
-		found++
-	}
-	if found == 0 {
-		return problem.New(problem.NoArchive, path, "this folder holds no exported table JM", "name the file itself, or see with archivolt check FILE what is wrong with it")
-	}
-	return nil
-}
-
-func (a *Archive) addFile(path string) error {
-	for _, p := range a.parts {
-		if same(p.path, path) {
-			a.notes = append(a.notes, path+" is named twice, and read once")
-			return nil
-		}
-	}
-	f, err := csvfile.Open(path)
-	if err != nil {
-		return err
-	}
-	p := &part{name: filepath.Base(path), path: path, table: f}
-	if slices.ContainsFunc(a.parts, func(q *part) bool { return q.name == p.name }) {
-		p.name = filepath.ToSlash(path) // every node's export may be called jm.csv
-	}
-	a.parts = append(a.parts, p)
-	for _, n := range f.Notes() {
-		a.notes = append(a.notes, p.name+" "+n)
-	}
-	return nil
-}
-
-// same tells whether two names are of one file.
-func same(a, b string) bool {
-	x, errA := os.Stat(a)
-	y, errB := os.Stat(b)
-	return errA == nil && errB == nil && os.SameFile(x, y)
-}
-
-// Close closes the files.
+// Close closes the tables.
 func (a *Archive) Close() {
 	for _, p := range a.parts {
 		_ = p.table.Close() // only read
 	}
 }
 
-// Notes tells people what was unusual about the files.
+// Notes tells people what was unusual about the tables.
 func (a *Archive) Notes() []string { return a.notes }
 
-// Describe names each file with its dialect.
+// Describe names each table with how and where it is stored.
 func (a *Archive) Describe() (lines []string) {
 	for _, p := range a.parts {
 		lines = append(lines, p.name+": "+p.table.Describe())

@@ -37,7 +37,8 @@ const (
 // rows may wait.
 func (p *part) chooseWay() (w way, most int) {
 	size := p.table.Size()/int64(max(1, p.index.len())) + 1
-	_, fetches := p.table.(fetcher)
+	f, ok := p.table.(fetcher)
+	fetches := ok && f.Fetches()
 	displaced := p.index.displaced()
 	switch {
 	case displaced == 0:

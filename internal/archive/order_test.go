@@ -62,7 +62,7 @@ func TestOrderOfTime(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.Close()
-			a, err := Open([]string{path}, nil)
+			a, err := Open(context.Background(), []string{path}, nil, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -145,7 +145,7 @@ func TestMergeReadsFew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	a, err := Open([]string{dir}, nil)
+	a, err := Open(context.Background(), []string{dir}, nil, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,8 @@ type table interface {
 
 // fetcher is a table that finds rows again.
 type fetcher interface {
+	// Fetches tells whether this table can do it.
+	Fetches() bool
 	// Fetch gives the rows at places, in that order. Their numbers mean nothing.
 	Fetch(ctx context.Context, places []cisco.Place) (cisco.Batch, error)
 }

@@ -2,6 +2,9 @@ package cisco
 
 import (
 	"bytes"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"archivolt/internal/message"
 	"archivolt/internal/stanza"
@@ -88,8 +91,8 @@ func (d *Decoder) Glance(row *Row) (plain bool, fingerprint string) {
 	}
 	if raw[0] == '<' {
 		to, from := row.Cells[ToJID], row.Cells[FromJID]
-		if _, body := pick(row, BodyString, BodyText); len(body) >= minCiphertext && bytes.IndexByte(body, ' ') < 0 {
-			return false, "" // perhaps a ciphertext
+		if _, body := pick(row, BodyString, BodyText); mayBeCiphertext(body) {
+			return false, ""
 		}
 		return bytes.IndexByte(to, '@') >= 0 && bytes.IndexByte(from, '@') >= 0, ""
 	}
@@ -103,6 +106,34 @@ func (d *Decoder) Glance(row *Row) (plain bool, fingerprint string) {
 		}
 	}
 	return false, ""
+}
+
+// mayBeCiphertext tells whether a body could be taken for a ciphertext, also
+// one that is cut or damaged, of which the beginning is enough: whether it is
+// long enough, without a blank, and without a character that no encoding has.
+func mayBeCiphertext(body []byte) bool {
+	if len(body) < minCiphertext {
+		return false
+	}
+	for i := 0; i < len(body); {
+		c := body[i]
+		switch {
+		case c == ' ':
+			return false
+		case c < utf8.RuneSelf:
+			if c > ' ' && c != 0x7f && c != '=' && c != '\\' && strings.IndexByte(base64Alphabet, c) < 0 {
+				return false
+			}
+			i++
+		default:
+			r, size := utf8.DecodeRune(body[i:])
+			if r != utf8.RuneError && r != '\ufeff' && !unicode.IsSpace(r) {
+				return false
+			}
+			i += size
+		}
+	}
+	return true
 }
 
 // LoneBlock returns the ciphertext of the body of the row that Decode opened

@@ -26,26 +26,29 @@ var rooms = map[string][]string{
 		"message", "transcript", "archive", "review", "export", "config", "people",
 		"github.com/alecthomas/kong", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 		"golang.org/x/text/encoding", "golang.org/x/text/encoding/unicode", "golang.org/x/text/transform"},
-	"internal/problem":       {},
-	"internal/durable":       {},
-	"internal/keys":          {"problem", "github.com/youmark/pkcs8"},
-	"internal/message":       {"mellium.im/xmpp/jid", "golang.org/x/text/cases", "golang.org/x/text/unicode/norm"},
-	"internal/stanza":        {},
-	"internal/transcript":    {"message"},
-	"internal/cisco":         {"problem", "keys", "message", "stanza"},
-	"internal/cisco/csvfile": {"problem", "cisco"},
-	"internal/cisco/sample":  {}, // shares nothing with the reader it tests
-	"internal/archive":       {"problem", "message", "cisco", "cisco/csvfile"},
-	"internal/export":        {"message", "transcript"},
-	"internal/review":        {"message", "transcript"},
-	"internal/people":        {"problem", "message"},
-	"internal/config":        {"problem", "go.yaml.in/yaml/v3"},
-	"internal/testenv":       {},
-	"internal/layout":        {},
+	"internal/problem":          {},
+	"internal/durable":          {},
+	"internal/keys":             {"problem", "github.com/youmark/pkcs8"},
+	"internal/message":          {"mellium.im/xmpp/jid", "golang.org/x/text/cases", "golang.org/x/text/unicode/norm"},
+	"internal/stanza":           {},
+	"internal/transcript":       {"message"},
+	"internal/cisco":            {"problem", "keys", "message", "stanza"},
+	"internal/cisco/csvfile":    {"problem", "cisco"},
+	"internal/cisco/postgres":   {"problem", "cisco", "github.com/jackc/pgx/v5/pgconn"},
+	"internal/cisco/sqlite":     {"problem", "cisco", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"},
+	"internal/cisco/sample":     {},                        // shares nothing with the reader it tests
+	"internal/cisco/sourcetest": {"cisco", "cisco/sample"}, // for tests only
+	"internal/archive":          {"problem", "message", "cisco", "cisco/csvfile", "cisco/postgres", "cisco/sqlite"},
+	"internal/export":           {"message", "transcript"},
+	"internal/review":           {"message", "transcript"},
+	"internal/people":           {"problem", "message"},
+	"internal/config":           {"problem", "go.yaml.in/yaml/v3"},
+	"internal/testenv":          {},
+	"internal/layout":           {},
 }
 
 // testOnly may be imported by test files alone.
-var testOnly = []string{"testenv", "cisco/sample", "transcript", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid"}
+var testOnly = []string{"testenv", "cisco/sample", "cisco/sourcetest", "transcript", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid"}
 
 // rsaDecryption is allowed in these packages only: no network surface may be
 // asked to decrypt with an RSA key.

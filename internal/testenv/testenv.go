@@ -21,11 +21,16 @@ func Command(tb testing.TB, name string) string {
 	if err == nil {
 		return path
 	}
-	if InCI() {
-		tb.Fatalf("%s is not installed, and CI may not skip", name)
-	}
-	tb.Skipf("skipped: %s is not installed", name)
+	missing(tb, name)
 	return ""
+}
+
+func missing(tb testing.TB, what string) {
+	tb.Helper()
+	if InCI() {
+		tb.Fatalf("%s is not installed, and CI may not skip", what)
+	}
+	tb.Skipf("skipped: %s is not installed", what)
 }
 
 // Material returns the path of a folder of other people's test vectors, which

@@ -23,7 +23,7 @@ type File struct {
 	dialect  Dialect
 	notes    []string
 
-	columns           []cisco.Column // of each field; unknownColumn for those ignored
+	columns           []cisco.Column // of each field; UnknownColumn for those ignored
 	spans             []span         // of each field, for fixed widths
 	begin, end        int64          // bytes of the file that hold the rows
 	header, underline []byte         // lines that sqlcmd may repeat; nil for other dialects

@@ -226,7 +226,7 @@ func TestWrittenByEncodingCSV(t *testing.T) {
 				case w.UseCRLF && strings.ContainsAny(text, "\"\r\n"+string(w.Comma)):
 					text = strings.ReplaceAll(strings.ReplaceAll(text, "\r", ""), "\n", "\r\n")
 				}
-				r.Cells[columnByName[name]] = text
+				r.Cells[cisco.ColumnNamed(name)] = text
 			}
 			if err := w.Write(record); err != nil {
 				t.Fatal(err)

@@ -55,7 +55,7 @@ func isNull(cell []byte) bool { return len(cell) == 0 || string(cell) == "NULL" 
 
 // set puts cell into its column.
 func (f *File) set(row *cisco.Row, i int, cell []byte) {
-	if i < len(f.columns) && f.columns[i] != unknownColumn {
+	if i < len(f.columns) && f.columns[i] != cisco.UnknownColumn {
 		row.Cells[f.columns[i]] = cell[:len(cell):len(cell)]
 	}
 }

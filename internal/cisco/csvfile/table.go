@@ -76,6 +76,9 @@ type fetched struct {
 	buffers [][]byte // that hold the records
 }
 
+// Fetches tells that rows are found again.
+func (f *File) Fetches() bool { return true }
+
 // Fetch reads the rows at places, in that order. Their numbers are 0.
 func (f *File) Fetch(ctx context.Context, places []cisco.Place) (cisco.Batch, error) {
 	b, ok := f.fetched.Get().(*fetched)

@@ -1,0 +1,210 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"archivolt/internal/cisco"
+	"archivolt/internal/cisco/csvfile"
+	"archivolt/internal/cisco/postgres"
+	"archivolt/internal/cisco/sqlite"
+	"archivolt/internal/problem"
+)
+
+// Options say how databases are opened; files need none of it, but for the
+// name of the table.
+type Options struct {
+	Schema   string // of the table; empty for the usual one
+	Table    string // empty for JM
+	Password string // of databases
+}
+
+// PasswordVariable is the environment variable that holds the password of
+// databases.
+const PasswordVariable = "ARCHIVOLT_DB_PASSWORD"
+
+// extensions are what a folder is searched for.
+var extensions = []string{".csv", ".tsv", ".txt", ".rpt", ".bacpac", ".db", ".sqlite", ".sqlite3"}
+
+// Open opens the archives that names name, read as one: files, URLs of
+// databases, and folders, which stand for all archives in them.
+func Open(ctx context.Context, names []string, keys []*cisco.Key, o Options) (*Archive, error) {
+	a := &Archive{keys: keys}
+	for _, name := range names {
+		if err := a.add(ctx, name, o); err != nil {
+			a.Close()
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+func (a *Archive) add(ctx context.Context, name string, o Options) error {
+	if scheme, _, ok := strings.Cut(name, "://"); ok && len(scheme) > 1 { // one letter is a drive of Windows
+		return a.addDatabase(ctx, scheme, name, o)
+	}
+	info, err := os.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return problem.New(problem.NoArchive, name, "there is no such archive", "check the name")
+	}
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return a.addFile(name, o)
+	}
+	entries, err := os.ReadDir(name)
+	if err != nil {
+		return err
+	}
+	found := 0
+	for _, e := range entries {
+		if e.IsDir() || !slices.Contains(extensions, strings.ToLower(filepath.Ext(e.Name()))) {
+			continue
+		}
+		if err := a.addFile(filepath.Join(name, e.Name()), o); err != nil {
+			var p *problem.Error
+			if !errors.As(err, &p) {
+				return err
+			}
+			a.notes = append(a.notes, fmt.Sprintf("%s is passed over: %s", p.Object, p.What))
+			continue
+		}
+		found++
+	}
+	if found == 0 {
+		return problem.New(problem.NoArchive, name, "this folder holds no archive", "name the file itself, or see with archivolt check FILE what is wrong with it")
+	}
+	return nil
+}
+
+func (a *Archive) addFile(path string, o Options) error {
+	for _, p := range a.parts {
+		if same(p.path, path) {
+			a.notes = append(a.notes, path+" is named twice, and read once")
+			return nil
+		}
+	}
+	t, err := openFile(path, o)
+	if err != nil {
+		return err
+	}
+	name := filepath.Base(path)
+	if slices.ContainsFunc(a.parts, func(q *part) bool { return q.name == name }) {
+		name = filepath.ToSlash(path) // every node's export may be called jm.csv
+	}
+	a.addTable(name, path, t)
+	return nil
+}
+
+// openFile opens a file by what it begins with.
+func openFile(path string, o Options) (table, error) {
+	begin, err := beginning(path, len(sqlite.Magic))
+	if err != nil {
+		return nil, err
+	}
+	if bytes.HasPrefix(begin, []byte(sqlite.Magic)) {
+		return sqlite.Open(path, o.Table)
+	}
+	return csvfile.Open(path)
+}
+
+// beginning reads the first n bytes of a file, or all if it has less. What is
+// no file has none.
+func beginning(path string, n int) ([]byte, error) {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return nil, err
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	begin := make([]byte, n)
+	n, err = io.ReadFull(file, begin)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return begin[:n], nil
+}
+
+// same tells whether two names are of one file.
+func same(a, b string) bool {
+	x, errA := os.Stat(a)
+	y, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(x, y)
+}
+
+func (a *Archive) addDatabase(ctx context.Context, scheme, name string, o Options) error {
+	if hasPassword(name) {
+		return problem.New(problem.Usage, "", "this URL holds a password, which every user of this machine can see",
+			"leave it out, and set the environment variable "+PasswordVariable+" instead")
+	}
+	for _, p := range a.parts {
+		if p.path == name {
+			a.notes = append(a.notes, p.name+" is named twice, and read once")
+			return nil
+		}
+	}
+	var t table
+	var err error
+	switch strings.ToLower(scheme) {
+	case "postgres", "postgresql":
+		t, err = postgres.Open(ctx, name, postgres.Options{Schema: o.Schema, Table: o.Table, Password: o.Password})
+	default:
+		return problem.New(problem.NoArchive, scheme+"://", "this is no kind of database that Archivolt reads", "postgres://, or export the table and name the file")
+	}
+	if err != nil {
+		return err
+	}
+	a.addTable(serverAndDatabase(name), name, t)
+	return nil
+}
+
+// hasPassword tells whether a URL holds a password, in its user part or among
+// its parameters.
+func hasPassword(name string) bool {
+	u, err := url.Parse(name)
+	if err != nil {
+		return strings.Contains(strings.ToLower(name), "password=") || strings.Count(name, ":") > 2 && strings.Contains(name, "@")
+	}
+	if _, ok := u.User.Password(); ok {
+		return true
+	}
+	for key := range u.Query() {
+		if slices.Contains([]string{"password", "pwd", "sslpassword"}, strings.ToLower(key)) {
+			return true
+		}
+	}
+	return false
+}
+
+// serverAndDatabase is how results name a database: its URL without user and
+// parameters.
+func serverAndDatabase(name string) string {
+	u, err := url.Parse(name)
+	if err != nil {
+		return "database"
+	}
+	text := u.Host + u.Path
+	if d := u.Query().Get("database"); d != "" {
+		text += "/" + d
+	}
+	return strings.TrimPrefix(text, "/")
+}
+
+func (a *Archive) addTable(name, path string, t table) {
+	a.parts = append(a.parts, &part{name: name, path: path, table: t})
+	for _, n := range t.Notes() {
+		a.notes = append(a.notes, name+" "+n)
+	}
+}
