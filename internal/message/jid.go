@@ -64,6 +64,19 @@ func Unescape(bare string) string {
 	return unescaper.Replace(local) + "@" + domain
 }
 
+// Escape writes the localpart of a bare address as XMPP does where people
+// write characters that it must not have (XEP-0106): the inverse of Unescape.
+// What is escaped already stays.
+func Escape(bare string) string {
+	at := strings.LastIndexByte(bare, '@')
+	if at < 0 || strings.Contains(bare[:at], `\`) {
+		return bare
+	}
+	return escaper.Replace(bare[:at]) + bare[at:]
+}
+
+var escaper = strings.NewReplacer(" ", `\20`, `"`, `\22`, "&", `\26`, "'", `\27`, "/", `\2f`, ":", `\3a`, "<", `\3c`, ">", `\3e`, "@", `\40`)
+
 // unescaper knows the ten sequences of XEP-0106 section 4.2. The jid library's
 // own transformer gets them wrong when another character follows.
 var unescaper = strings.NewReplacer(`\20`, " ", `\22`, `"`, `\26`, "&", `\27`, "'", `\2f`, "/", `\3a`, ":", `\3c`, "<", `\3e`, ">", `\40`, "@", `\5c`, `\`)

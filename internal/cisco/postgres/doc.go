@@ -4,7 +4,8 @@
 // Reading endangers nobody: everything happens in one REPEATABLE READ READ
 // ONLY transaction, which sees the archive as it was when it was opened and
 // takes no lock but ACCESS SHARE, beside which the archiver writes on. Only
-// changes of the table itself (ALTER, DROP, TRUNCATE, VACUUM FULL) wait for it.
+// changes of the table itself (ALTER, DROP, TRUNCATE, VACUUM FULL) wait for it,
+// and CREATE INDEX CONCURRENTLY, which waits for every older snapshot.
 // While the transaction lasts, VACUUM cannot remove rows that are deleted
 // meanwhile.
 //

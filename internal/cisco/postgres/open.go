@@ -94,6 +94,7 @@ var settings = map[string]string{
 	"lock_timeout":                        "10s", // behind somebody who changes the table
 	"statement_timeout":                   "0",   // a whole archive is one statement
 	"idle_in_transaction_session_timeout": "0",
+	"standard_conforming_strings":         "on", // the archiver's manual wants it off
 	"client_encoding":                     "UTF8",
 	"timezone":                            "UTC",
 	"datestyle":                           "ISO",

@@ -26,13 +26,27 @@ const (
 
 // Scan gives every row in the order in which the table stores them.
 func (s *Source) Scan(ctx context.Context, o cisco.ScanOptions, emit func(cisco.Batch) bool) error {
+	return s.scan(ctx, o, "", emit)
+}
+
+// Find is Scan for the rows that l looks for, through an index where the server
+// has a suitable one.
+func (s *Source) Find(ctx context.Context, l cisco.Lookup, o cisco.ScanOptions, emit func(cisco.Batch) bool) error {
+	where := s.where(&l)
+	if s.table.heap {
+		where += " ORDER BY ctid" // an index may give another order the next time
+	}
+	return s.scan(ctx, o, where, emit)
+}
+
+func (s *Source) scan(ctx context.Context, o cisco.ScanOptions, where string, emit func(cisco.Batch) bool) error {
 	size := o.BatchBytes
 	if size == 0 {
 		size = batchBytes
 	}
 	b, number := s.buffer(), int64(0)
 	stopped := false
-	err := s.read(ctx, s.selectSQL(o.Short, ""), nil, func(values [][]byte) bool {
+	err := s.read(ctx, s.selectSQL(o.Short, where), nil, func(values [][]byte) bool {
 		number++
 		s.add(b, number, values)
 		if b.Bytes() < size {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"archivolt/internal/cisco"
 )
@@ -75,6 +76,83 @@ func (s *Source) longCondition() string {
 	}
 	return strings.Join(list, " OR ")
 }
+
+// indexChars is how much of an address the suggested index holds, in
+// characters.
+const indexChars = 64
+
+// Advice suggests the index by which Find is fast, unless there is one.
+func (s *Source) Advice(ctx context.Context) (string, error) {
+	var missing []string
+	for _, f := range s.fields {
+		if f.column != cisco.ToJID && f.column != cisco.FromJID {
+			continue
+		}
+		begin := fmt.Sprintf("%%left%%%s%%%d%%text_pattern_ops%%", strings.Trim(f.name, `"`), indexChars)
+		has, err := s.query(ctx, "SELECT 1 FROM pg_catalog.pg_index WHERE indrelid = $1::pg_catalog.oid AND pg_catalog.pg_get_indexdef(indexrelid) ILIKE $2", s.table.oid, begin)
+		if err != nil {
+			return "", err
+		}
+		if len(has) == 0 {
+			missing = append(missing, fmt.Sprintf("CREATE INDEX CONCURRENTLY ON %s (left(%s, %d) text_pattern_ops);", s.table.quoted(), f.name, indexChars))
+		}
+	}
+	return strings.Join(missing, "\n"), nil
+}
+
+// where is the condition of a lookup. Each part compares the beginning that the
+// suggested index holds, and then the rest.
+func (s *Source) where(l *cisco.Lookup) string {
+	var list []string
+	for _, f := range s.fields {
+		if f.column != cisco.ToJID && f.column != cisco.FromJID {
+			continue
+		}
+		indexed := fmt.Sprintf("left(%s, %d)", f.name, indexChars)
+		for _, v := range l.Starts {
+			begin, whole := cut(v)
+			part := indexed + " LIKE " + literal(likeEscaper.Replace(begin)+"%")
+			if !whole {
+				part += " AND " + f.name + " LIKE " + literal(likeEscaper.Replace(v)+"%")
+			}
+			list = append(list, "("+part+")")
+		}
+		for _, v := range l.Equals {
+			begin, whole := cut(v)
+			part := indexed + " = " + literal(begin)
+			if !whole {
+				part += " AND " + f.name + " = " + literal(v)
+			} else if utf8.RuneCountInString(v) == indexChars {
+				part += " AND " + f.name + " = " + literal(v)
+			}
+			list = append(list, "("+part+")")
+		}
+	}
+	if len(list) == 0 {
+		return " WHERE false"
+	}
+	return " WHERE (" + strings.Join(list, " OR ") + ")"
+}
+
+// cut returns what the suggested index holds of v, and whether that is all.
+func cut(v string) (begin string, whole bool) {
+	n := 0
+	for i := range v {
+		if n == indexChars {
+			return v[:i], false
+		}
+		n++
+	}
+	return v, true
+}
+
+// likeEscaper protects what LIKE takes for a pattern (PostgreSQL manual,
+// 9.7.1).
+var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+
+// literal writes a string constant (PostgreSQL manual, 4.1.2.1); the session
+// has standard_conforming_strings on.
+func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
 // query runs a statement of which the answer is small.
 func (s *Source) query(ctx context.Context, sql string, arguments ...string) (rows [][]string, err error) {

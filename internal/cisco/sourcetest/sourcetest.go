@@ -32,6 +32,11 @@ type Fetcher interface {
 	Fetch(ctx context.Context, places []cisco.Place) (cisco.Batch, error)
 }
 
+// Finder is a source that looks rows up.
+type Finder interface {
+	Find(ctx context.Context, l cisco.Lookup, o cisco.ScanOptions, emit func(cisco.Batch) bool) error
+}
+
 // Rows are what a store under test must hold: made-up messages, and values that
 // stores and their protocols stumble over.
 func Rows() []sample.Row {
@@ -48,6 +53,11 @@ func Rows() []sample.Row {
 	odd("😀 beyond the first plane, and e\u0301 composed", "\ufeffa mark, \u202eturned\u202c, \x01 control")
 	odd(strings.Repeat("x", cisco.ShortChars), strings.Repeat("é", cisco.ShortChars+1))
 	odd("%_[]{}$1 ?; DROP TABLE jm --", "{\"a\":1}")
+	for _, jid := range []string{`100%_a'b\20c@x/r`, `100%`, `100xyz`, `_`, `\20@x`, `'; --@x`, "ü@x/r", "üü@x", strings.Repeat("ä", 64), strings.Repeat("ä", 65) + "/r", strings.Repeat("long", 20) + "@x/r", strings.Repeat("long", 20) + "@X/r"} {
+		r := rows[0]
+		r.Cells[cisco.ToJID] = jid
+		rows = append(rows, r)
+	}
 	long := rows[0]
 	long.Cells[9], long.Cells[10] = sample.NULL, ""
 	long.Cells[11], long.Cells[12] = strings.Repeat("long ", 300_000), strings.Repeat("ü", 700_000)
@@ -145,6 +155,47 @@ func Run(t *testing.T, open func(t *testing.T, rows []sample.Row) Table) {
 			order = order[n:]
 		}
 	})
+	t.Run("find", func(t *testing.T) {
+		f, ok := table.(Finder)
+		if !ok {
+			t.Log("this source does not look rows up")
+			return
+		}
+		random := rand.New(rand.NewPCG(5, 6))
+		for round := range 40 {
+			var l cisco.Lookup
+			for range 1 + random.IntN(5)*random.IntN(5)*random.IntN(50) {
+				r := rows[random.IntN(len(rows))]
+				if round%4 == 0 {
+					r = rows[len(rows)-1-random.IntN(20)]
+				}
+				cell := []rune(r.Cells[random.IntN(2)])
+				if random.IntN(3) == 0 {
+					l.Equals = append(l.Equals, string(cell))
+				} else {
+					l.Starts = append(l.Starts, string(cell[:1+random.IntN(len(cell))]))
+				}
+			}
+			wanted := map[string]bool{}
+			for _, r := range rows {
+				if l.Match([]byte(r.Cells[cisco.ToJID])) || l.Match([]byte(r.Cells[cisco.FromJID])) {
+					wanted[r.Cells[cisco.Subject]] = true
+				}
+			}
+			got := collect(t, func(emit func(cisco.Batch) bool) error { return f.Find(ctx, l, cisco.ScanOptions{}, emit) })
+			if len(got) != len(wanted) {
+				t.Fatalf("%d rows, not %d, for %.300q", len(got), len(wanted), l)
+			}
+			for i, r := range got {
+				if compare(t, r, want(t, rows, r)); !wanted[string(r.Cells[cisco.Subject])] || r.Number != int64(i)+1 {
+					t.Fatalf("row %d, %q, is not looked for", r.Number, r.Cells[cisco.Subject])
+				}
+			}
+		}
+		if got := collect(t, func(emit func(cisco.Batch) bool) error { return f.Find(ctx, cisco.Lookup{}, cisco.ScanOptions{}, emit) }); len(got) != 0 {
+			t.Errorf("nothing is looked for, and %d rows are found", len(got))
+		}
+	})
 	t.Run("stopped", func(t *testing.T) {
 		table := open(t, rows)
 		defer table.Close()
@@ -182,7 +233,13 @@ func Run(t *testing.T, open func(t *testing.T, rows []sample.Row) Table) {
 
 func scan(t *testing.T, table Table, o cisco.ScanOptions) (rows []cisco.Row) {
 	t.Helper()
-	if err := table.Scan(context.Background(), o, func(b cisco.Batch) bool {
+	return collect(t, func(emit func(cisco.Batch) bool) error { return table.Scan(context.Background(), o, emit) })
+}
+
+// collect copies all rows that read gives.
+func collect(t *testing.T, read func(emit func(cisco.Batch) bool) error) (rows []cisco.Row) {
+	t.Helper()
+	if err := read(func(b cisco.Batch) bool {
 		rows = append(rows, take(b)...)
 		return true
 	}); err != nil {

@@ -184,7 +184,7 @@ func (s *Source) selectSQL(short bool, where string) string {
 		list[1] = strings.Join(long, " OR ")
 	}
 	from := " FROM " + quote(s.table)
-	if s.rowid {
+	if s.rowid && where == "" {
 		from += " NOT INDEXED" // an index may give another order
 	}
 	return "SELECT " + strings.Join(list, ", ") + from + where
@@ -192,17 +192,24 @@ func (s *Source) selectSQL(short bool, where string) string {
 
 // Scan gives every row in the order of the table.
 func (s *Source) Scan(ctx context.Context, o cisco.ScanOptions, emit func(cisco.Batch) bool) error {
+	return s.scan(ctx, o, "", nil, emit)
+}
+
+func (s *Source) scan(ctx context.Context, o cisco.ScanOptions, where string, arguments []string, emit func(cisco.Batch) bool) error {
 	size := o.BatchBytes
 	if size == 0 {
 		size = batchBytes
 	}
 	s.conn.SetInterrupt(ctx.Done())
 	defer s.conn.SetInterrupt(nil)
-	stmt, _, err := s.conn.PrepareTransient(s.selectSQL(o.Short, ""))
+	stmt, _, err := s.conn.PrepareTransient(s.selectSQL(o.Short, where))
 	if err != nil {
 		return s.failed(ctx, err, 0)
 	}
 	defer stmt.Finalize()
+	for i, a := range arguments {
+		stmt.BindText(i+1, a)
+	}
 	b, number := s.buffer(), int64(0)
 	for {
 		more, err := stmt.Step()
