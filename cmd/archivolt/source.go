@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // Windows has no time zones of its own
@@ -42,6 +43,7 @@ type filterFlags struct {
 	Room  []string `sep:"none" placeholder:"JID" help:"The room. Repeated: any of them."`
 	Since string   `placeholder:"TIME" help:"First day or time: 2024-01-31, 2024-01-31 08:00."`
 	Until string   `placeholder:"TIME" help:"Last day, which is included, or the time to end before."`
+	Fast  bool     `help:"In a database, read only the rows whose addresses begin, encrypted or not, like those of --user, --with and --room. What this cannot see is said."`
 }
 
 // open opens the archive named by the first of args, or by the profile, and
@@ -113,11 +115,40 @@ func (f *archiveFlags) ask(a *app, args []string, chosen *filterFlags, takesWord
 		err = problem.New(problem.Usage, words[0], "this argument is not understood", "name further archives with --also; quote names that hold blanks")
 	}
 	filter, filterErr := chosen.filter(f, words)
-	if err = cmp.Or(err, filterErr); err != nil {
+	if err = cmp.Or(err, filterErr); err == nil && chosen.Fast {
+		err = f.lookUp(a, src, chosen)
+	}
+	if err != nil {
 		src.Close()
 		return nil, nil, err
 	}
 	return src, filter, nil
+}
+
+// lookUp narrows the archive to the rows of the addresses that the filter
+// names.
+func (f *archiveFlags) lookUp(a *app, src *archive.Archive, chosen *filterFlags) error {
+	var addresses []string
+	for _, typed := range slices.Concat(chosen.User, chosen.With, chosen.Room) {
+		bare, _, _ := strings.Cut(typed, "/")
+		if f.directory != nil && !strings.Contains(bare, "@") {
+			if people := f.directory.Find(bare); len(people) == 1 {
+				bare = people[0].Address
+			}
+		}
+		if strings.Contains(bare, "*") {
+			return problem.New(problem.Usage, "--fast", "an address with * cannot be looked up", "write the address in full, or leave out --fast")
+		}
+		addresses = append(addresses, bare)
+	}
+	if len(addresses) == 0 {
+		return problem.New(problem.Usage, "--fast", "there is no address to look up", "add --user, --with or --room, or leave out --fast")
+	}
+	notes, err := src.LookUp(a.ctx, addresses)
+	for _, n := range notes {
+		a.note("--fast: %s", n)
+	}
+	return err
 }
 
 // apply takes from the profile what the command line leaves open.

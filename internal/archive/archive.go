@@ -17,7 +17,7 @@ import (
 // Archive is one or several stored tables read as one, with the keys that
 // may open them. It is not safe for concurrent use.
 type Archive struct {
-	Progress func(done, total int64) // bytes read of those to read, if not nil
+	Progress func(done, total int64) // bytes read of those to read, -1 if nobody knows; may be nil
 
 	parts    []*part
 	keys     []*cisco.Key
@@ -72,9 +72,14 @@ func (a *Archive) begin(byTime bool) {
 }
 
 func (a *Archive) advance(bytes int64) {
-	if a.done += bytes; a.Progress != nil {
-		a.Progress(min(a.done, a.total), a.total)
+	if a.done += bytes; a.Progress == nil {
+		return
 	}
+	if a.total == 0 {
+		a.Progress(a.done, -1)
+		return
+	}
+	a.Progress(min(a.done, a.total), a.total)
 }
 
 func (a *Archive) decoder() *cisco.Decoder {

@@ -20,6 +20,9 @@ const (
 	smallestBatch = 16 << 10
 )
 
+// leastRow is what a row is thought to take at least, in bytes.
+const leastRow = 1 << 10
+
 // fetchRows is how many rows are fetched at a time.
 const fetchRows = 256
 
@@ -36,7 +39,7 @@ const (
 // chooseWay finds out how p is read in the order of time. most is how many
 // rows may wait.
 func (p *part) chooseWay() (w way, most int) {
-	size := p.table.Size()/int64(max(1, p.index.len())) + 1
+	size := max(p.table.Size()/int64(max(1, p.index.len())), leastRow)
 	f, ok := p.table.(fetcher)
 	fetches := ok && f.Fetches()
 	displaced := p.index.displaced()

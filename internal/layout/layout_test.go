@@ -36,8 +36,8 @@ var rooms = map[string][]string{
 	"internal/cisco/csvfile":    {"problem", "cisco"},
 	"internal/cisco/postgres":   {"problem", "cisco", "github.com/jackc/pgx/v5/pgconn"},
 	"internal/cisco/sqlite":     {"problem", "cisco", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"},
-	"internal/cisco/sample":     {},                        // shares nothing with the reader it tests
-	"internal/cisco/sourcetest": {"cisco", "cisco/sample"}, // for tests only
+	"internal/cisco/sample":     {},                                                                                      // shares nothing with the reader it tests
+	"internal/cisco/sourcetest": {"cisco", "cisco/sample", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"}, // for tests only
 	"internal/archive":          {"problem", "message", "cisco", "cisco/csvfile", "cisco/postgres", "cisco/sqlite"},
 	"internal/export":           {"message", "transcript"},
 	"internal/review":           {"message", "transcript"},

@@ -9,50 +9,13 @@ import (
 	"strings"
 	"testing"
 
-	driver "zombiezen.com/go/sqlite"
-	"zombiezen.com/go/sqlite/sqlitex"
-
 	"archivolt/internal/cisco"
 	"archivolt/internal/cisco/sample"
 	"archivolt/internal/cisco/sourcetest"
 	"archivolt/internal/problem"
 )
 
-// create makes an SQLite file with the statements.
-func create(t *testing.T, statements string, rows []sample.Row) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "archive.db")
-	conn, err := driver.OpenConn(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if err := sqlitex.ExecuteScript(conn, statements, nil); err != nil {
-		t.Fatal(err)
-	}
-	end, err := sqlitex.ImmediateTransaction(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range rows {
-		var cells []any
-		for _, c := range r.Cells {
-			if c == sample.NULL {
-				cells = append(cells, nil)
-			} else {
-				cells = append(cells, c)
-			}
-		}
-		if err := sqlitex.Execute(conn, "INSERT INTO jm VALUES ("+strings.Repeat("?,", 13)+"?)", &sqlitex.ExecOptions{Args: cells}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	end(&err)
-	return path
-}
-
-const jm = `CREATE TABLE jm (to_jid TEXT NOT NULL, from_jid TEXT NOT NULL, sent_date TEXT NOT NULL, subject TEXT, thread_id TEXT, msg_type TEXT NOT NULL,
-	direction TEXT NOT NULL, body_len INTEGER, message_len INTEGER, body_string TEXT, message_string TEXT, body_text TEXT, message_text TEXT, history_flag TEXT);`
+const jm = sourcetest.SQLiteJM
 
 func TestSource(t *testing.T) {
 	for name, statements := range map[string]string{
@@ -63,7 +26,7 @@ func TestSource(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			sourcetest.Run(t, func(t *testing.T, rows []sample.Row) sourcetest.Table {
-				s, err := Open(create(t, statements, rows), "")
+				s, err := Open(sourcetest.WriteSQLite(t, statements, rows), "")
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -91,7 +54,7 @@ func TestFindsTheTable(t *testing.T) {
 		"quoted":          {strings.Replace(jm, "jm", `"my ""jm"""`, 1), "", `SQLite, table my "jm"`, `has no table jm; my "jm" has its columns, and is read`, ""},
 		"more and less":   {"CREATE TABLE jm (id, to_jid, from_jid, sent_date, body_string);", "", "SQLite, table jm", "lacks the columns SUBJECT, THREAD_ID, MSG_TYPE, DIRECTION, BODY_LEN, MESSAGE_LEN, MESSAGE_STRING, BODY_TEXT, MESSAGE_TEXT and HISTORY_FLAG", ""},
 	} {
-		s, err := Open(create(t, c.statements, nil), c.table)
+		s, err := Open(sourcetest.WriteSQLite(t, c.statements, nil), c.table)
 		if c.problem != "" {
 			var p *problem.Error
 			if !errors.As(err, &p) || p.What != c.problem || p.Try == "" {
@@ -112,7 +75,7 @@ func TestFindsTheTable(t *testing.T) {
 
 // TestView is read too, but its rows are not found again.
 func TestView(t *testing.T) {
-	s, err := Open(create(t, strings.Replace(jm, "jm", "base", 1)+"INSERT INTO base (to_jid, from_jid, sent_date, msg_type, direction, body_string) VALUES ('a@x', 'b@x', '2024-01-31 09:00:00', 'c', 'I', 7);"+
+	s, err := Open(sourcetest.WriteSQLite(t, strings.Replace(jm, "jm", "base", 1)+"INSERT INTO base (to_jid, from_jid, sent_date, msg_type, direction, body_string) VALUES ('a@x', 'b@x', '2024-01-31 09:00:00', 'c', 'I', 7);"+
 		"CREATE VIEW jm AS SELECT * FROM base;", nil), "")
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +99,7 @@ func TestView(t *testing.T) {
 }
 
 func TestDamaged(t *testing.T) {
-	path := create(t, jm, sample.New(sample.Options{Seed: 1, Utterances: 300}).Rows)
+	path := sourcetest.WriteSQLite(t, jm, sample.New(sample.Options{Seed: 1, Utterances: 300}).Rows)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -172,7 +135,7 @@ func TestDamaged(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
-	s, err := Open(create(t, jm+"CREATE TABLE TC_ROOMS (room_jid TEXT, Subject TEXT, n INTEGER); INSERT INTO tc_rooms VALUES ('r@x', NULL, 5), ('s@x', '', 6);", nil), "")
+	s, err := Open(sourcetest.WriteSQLite(t, jm+"CREATE TABLE TC_ROOMS (room_jid TEXT, Subject TEXT, n INTEGER); INSERT INTO tc_rooms VALUES ('r@x', NULL, 5), ('s@x', '', 6);", nil), "")
 	if err != nil {
 		t.Fatal(err)
 	}
