@@ -64,6 +64,13 @@ func TestOneArchiveManySources(t *testing.T) {
 	t.Chdir(t.TempDir())
 	truth := makeArchive(t, sample.Options{Seed: 21, Utterances: 1500})
 	server := inPostgres(t, truth.Rows)
+	bacpac, err := os.Create("tcmadb.bacpac")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(sample.WriteBacpac(bacpac, truth.Rows), bacpac.Close()); err != nil {
+		t.Fatal(err)
+	}
 	for _, flags := range [][]string{nil, {"--rows"}, {"--user", "*berg*", "--since", "2024-01-03"}} {
 		want := exported(t, []string{"row"}, append([]string{"jm.csv"}, flags...)...)
 		if len(want) == 0 {
@@ -71,6 +78,7 @@ func TestOneArchiveManySources(t *testing.T) {
 		}
 		for name, archive := range map[string]string{
 			"PostgreSQL": server.URL("postgres", "postgres"),
+			"bacpac":     "tcmadb.bacpac",
 			"SQLite":     sourcetest.WriteSQLite(t, sourcetest.SQLiteJM, truth.Rows),
 		} {
 			if got := exported(t, []string{"row"}, append([]string{archive}, flags...)...); !slices.Equal(got, want) {

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"archivolt/internal/cisco"
+	"archivolt/internal/cisco/bacpac"
 	"archivolt/internal/cisco/csvfile"
 	"archivolt/internal/cisco/postgres"
 	"archivolt/internal/cisco/sqlite"
@@ -112,8 +113,11 @@ func openFile(path string, o Options) (table, error) {
 	if err != nil {
 		return nil, err
 	}
-	if bytes.HasPrefix(begin, []byte(sqlite.Magic)) {
+	switch {
+	case bytes.HasPrefix(begin, []byte(sqlite.Magic)):
 		return sqlite.Open(path, o.Table)
+	case bytes.HasPrefix(begin, []byte("PK\x03\x04")), strings.EqualFold(filepath.Ext(path), ".bacpac"):
+		return bacpac.Open(path, bacpac.Options{Schema: o.Schema, Table: o.Table})
 	}
 	return csvfile.Open(path)
 }

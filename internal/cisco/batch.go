@@ -81,6 +81,9 @@ func (b *RowBuffer) SetBy(c Column, appendTo func([]byte) []byte) {
 	row.size += int32(len(b.text) - from)
 }
 
+// DropLast takes the row begun last away.
+func (b *RowBuffer) DropLast() { b.rows = b.rows[:len(b.rows)-1] }
+
 // SetShort tells that a value of the row begun last was cut.
 func (b *RowBuffer) SetShort() { b.rows[len(b.rows)-1].short = true }
 

@@ -33,12 +33,13 @@ var rooms = map[string][]string{
 	"internal/stanza":           {},
 	"internal/transcript":       {"message"},
 	"internal/cisco":            {"problem", "keys", "message", "stanza"},
+	"internal/cisco/bacpac":     {"problem", "cisco", "golang.org/x/text/encoding/charmap"},
 	"internal/cisco/csvfile":    {"problem", "cisco"},
 	"internal/cisco/postgres":   {"problem", "cisco", "github.com/jackc/pgx/v5/pgconn"},
 	"internal/cisco/sqlite":     {"problem", "cisco", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"},
 	"internal/cisco/sample":     {},                                                                                      // shares nothing with the reader it tests
 	"internal/cisco/sourcetest": {"cisco", "cisco/sample", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"}, // for tests only
-	"internal/archive":          {"problem", "message", "cisco", "cisco/csvfile", "cisco/postgres", "cisco/sqlite"},
+	"internal/archive":          {"problem", "message", "cisco", "cisco/bacpac", "cisco/csvfile", "cisco/postgres", "cisco/sqlite"},
 	"internal/export":           {"message", "transcript"},
 	"internal/review":           {"message", "transcript"},
 	"internal/people":           {"problem", "message"},
