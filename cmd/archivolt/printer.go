@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"archivolt/internal/archive"
 	"archivolt/internal/message"
 	"archivolt/internal/transcript"
 )
@@ -16,6 +17,7 @@ type printer struct {
 	flags  *archiveFlags
 	words  []string // to highlight
 	colour bool
+	room   func(bare string) (archive.Room, bool)
 	begun  bool
 	day    string // of the last message
 }
@@ -45,6 +47,9 @@ func (p *printer) heading(u *transcript.Utterance) {
 	switch {
 	case u.Room != "":
 		where = "room " + safe(message.Unescape(u.Room))
+		if r, ok := p.room(u.Room); ok && r.Name != "" {
+			where = "room " + safe(r.Name) + " <" + safe(message.Unescape(u.Room)) + ">"
+		}
 	case u.From == "" && u.To == "":
 		where = "unknown people"
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 
 	"archivolt/internal/message"
@@ -26,6 +27,9 @@ func (roomsCmd) Help() string {
 // roomResult is one room as JSON.
 type roomResult struct {
 	Address  string   `json:"address"`
+	Name     string   `json:"name,omitempty"` // by TC_ROOMS
+	Type     string   `json:"type,omitempty"` // ad-hoc or persistent, by TC_ROOMS
+	Formerly []string `json:"formerly,omitempty"`
 	Subject  string   `json:"subject,omitempty"`
 	Messages int64    `json:"messages"`
 	People   []string `json:"people"`
@@ -46,16 +50,20 @@ func (c *roomsCmd) Run(a *app) error {
 	var b bytes.Buffer
 	t := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
 	if !a.json {
-		fmt.Fprint(t, "ROOM\tMESSAGES\tPEOPLE\tFIRST\tLAST\tSUBJECT\n")
+		fmt.Fprint(t, "ROOM\tMESSAGES\tPEOPLE\tFIRST\tLAST\tNAME\tSUBJECT\n")
 	}
 	for _, r := range rooms {
+		known, _ := src.Room(r.Address)
+		if r.Subject == "" {
+			r.Subject = known.Subject
+		}
 		if a.json {
-			if err := printJSON(&b, roomResult{r.Address, r.Subject, r.Messages, r.People, c.stamp(r.First), c.stamp(r.Last)}); err != nil {
+			if err := printJSON(&b, roomResult{r.Address, known.Name, known.Type, r.Formerly, r.Subject, r.Messages, r.People, c.stamp(r.First), c.stamp(r.Last)}); err != nil {
 				return err
 			}
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\n", safe(message.Unescape(r.Address)), thousands(r.Messages), len(r.People), c.stamp(r.First), c.stamp(r.Last), safe(r.Subject))
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", safe(message.Unescape(strings.Join(append([]string{r.Address}, r.Formerly...), ", formerly "))), thousands(r.Messages), len(r.People), c.stamp(r.First), c.stamp(r.Last), safe(known.Name), safe(r.Subject))
 	}
 	if err := t.Flush(); err != nil {
 		return err

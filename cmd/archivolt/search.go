@@ -41,7 +41,7 @@ func (c *searchCmd) Run(a *app) error {
 		around = 0
 	}
 	out := bufio.NewWriter(a.out)
-	p := printer{w: out, flags: &c.archiveFlags, words: f.Words, colour: a.outTerminal}
+	p := printer{w: out, flags: &c.archiveFlags, words: f.Words, colour: a.outTerminal, room: src.Room}
 	lines := export.NewJSONL(out)
 	hits, last := int64(0), ""
 	account, err := review.Search(a.ctx, src, f, around, func(h review.Hit) error {

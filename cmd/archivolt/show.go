@@ -34,7 +34,7 @@ func (c *showCmd) Run(a *app) error {
 	}
 	defer src.Close()
 	out := bufio.NewWriter(a.out)
-	p := printer{w: out, flags: &c.archiveFlags, colour: a.outTerminal}
+	p := printer{w: out, flags: &c.archiveFlags, colour: a.outTerminal, room: src.Room}
 	lines := export.NewJSONL(out)
 	shown, last := int64(0), ""
 	account, err := review.Utterances(a.ctx, src, f, func(u *transcript.Utterance) error {

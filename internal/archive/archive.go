@@ -19,12 +19,14 @@ import (
 type Archive struct {
 	Progress func(done, total int64) // bytes read of those to read, -1 if nobody knows; may be nil
 
-	parts    []*part
-	keys     []*cisco.Key
-	settled  map[string]string // see cisco.Decoder.SetSettled
-	surveyed bool
-	overlap  int // of the parts, in time
-	notes    []string
+	parts     []*part
+	databases []database
+	rooms     rooms
+	keys      []*cisco.Key
+	settled   map[string]string // see cisco.Decoder.SetSettled
+	surveyed  bool
+	overlap   int // of the parts, in time
+	notes     []string
 
 	done, total int64 // bytes read in this pass, and those to read
 }
@@ -35,6 +37,7 @@ type part struct {
 	path  string // or URL
 	table table
 
+	rooms *rooms // of the archive
 	index index
 	near  map[int64]cisco.Neighbours // of rows that a neighbour may settle, by number
 	way   way                        // in which it is read in the order of time

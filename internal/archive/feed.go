@@ -166,6 +166,9 @@ func (w *worker) decodeSome(j *job, wanted func(number int64) bool) {
 		m := &j.decoded[len(j.decoded)-1]
 		w.decoder.Decode(&w.row, j.part.near[w.row.Number], m)
 		m.Source = j.part.name
+		if m.Room {
+			j.part.rooms.know(m)
+		}
 	}
 }
 

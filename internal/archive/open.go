@@ -61,7 +61,7 @@ func (a *Archive) add(ctx context.Context, name string, o Options) error {
 		return err
 	}
 	if !info.IsDir() {
-		return a.addFile(name, o)
+		return a.addFile(ctx, name, o)
 	}
 	entries, err := os.ReadDir(name)
 	if err != nil {
@@ -72,7 +72,7 @@ func (a *Archive) add(ctx context.Context, name string, o Options) error {
 		if e.IsDir() || !slices.Contains(extensions, strings.ToLower(filepath.Ext(e.Name()))) {
 			continue
 		}
-		if err := a.addFile(filepath.Join(name, e.Name()), o); err != nil {
+		if err := a.addFile(ctx, filepath.Join(name, e.Name()), o); err != nil {
 			var p *problem.Error
 			if !errors.As(err, &p) {
 				return err
@@ -88,7 +88,7 @@ func (a *Archive) add(ctx context.Context, name string, o Options) error {
 	return nil
 }
 
-func (a *Archive) addFile(path string, o Options) error {
+func (a *Archive) addFile(ctx context.Context, path string, o Options) error {
 	for _, p := range a.parts {
 		if same(p.path, path) {
 			a.notes = append(a.notes, path+" is named twice, and read once")
@@ -100,11 +100,14 @@ func (a *Archive) addFile(path string, o Options) error {
 		return err
 	}
 	name := filepath.Base(path)
+	again := func(table string) (table, error) {
+		o.Table = table
+		return openFile(path, o)
+	}
 	if slices.ContainsFunc(a.parts, func(q *part) bool { return q.name == name }) {
 		name = filepath.ToSlash(path) // every node's export may be called jm.csv
 	}
-	a.addTable(name, path, t)
-	return nil
+	return a.addTables(ctx, name, path, t, o.Table, again)
 }
 
 // openFile opens a file by what it begins with.
@@ -159,19 +162,18 @@ func (a *Archive) addDatabase(ctx context.Context, scheme, name string, o Option
 			return nil
 		}
 	}
-	var t table
-	var err error
-	switch strings.ToLower(scheme) {
-	case "postgres", "postgresql":
-		t, err = postgres.Open(ctx, name, postgres.Options{Schema: o.Schema, Table: o.Table, Password: o.Password})
-	default:
-		return problem.New(problem.NoArchive, scheme+"://", "this is no kind of database that Archivolt reads", "postgres://, or export the table and name the file")
+	open := func(table string) (table, error) {
+		switch strings.ToLower(scheme) {
+		case "postgres", "postgresql":
+			return postgres.Open(ctx, name, postgres.Options{Schema: o.Schema, Table: table, Password: o.Password})
+		}
+		return nil, problem.New(problem.NoArchive, scheme+"://", "this is no kind of database that Archivolt reads", "postgres://, or export the table and name the file")
 	}
+	t, err := open(o.Table)
 	if err != nil {
 		return err
 	}
-	a.addTable(serverAndDatabase(name), name, t)
-	return nil
+	return a.addTables(ctx, serverAndDatabase(name), name, t, o.Table, open)
 }
 
 // hasPassword tells whether a URL holds a password, in its user part or among
@@ -206,8 +208,43 @@ func serverAndDatabase(name string) string {
 	return strings.TrimPrefix(text, "/")
 }
 
+// addTables adds a table JM, and of a database also the others that say what
+// was said: each is opened by itself, since all are read at the same time.
+func (a *Archive) addTables(ctx context.Context, name, path string, t table, jm string, open func(table string) (table, error)) error {
+	a.addTable(name, path, t)
+	d, ok := t.(database)
+	if !ok || strings.EqualFold(jm, roomArchive) {
+		return nil
+	}
+	a.databases = append(a.databases, d)
+	for _, other := range []string{roomArchive, fileLog} {
+		has, err := d.HasTable(ctx, other)
+		if err != nil {
+			return err
+		}
+		if !has {
+			continue
+		}
+		name := name + "/" + other
+		if other == fileLog {
+			t, err := open(jm)
+			if err != nil {
+				return err
+			}
+			a.addTable(name, path+"#"+other, &transfers{database: t.(database)})
+			continue
+		}
+		t, err := open(other)
+		if err != nil {
+			return err
+		}
+		a.addTable(name, path+"#"+other, t)
+	}
+	return nil
+}
+
 func (a *Archive) addTable(name, path string, t table) {
-	a.parts = append(a.parts, &part{name: name, path: path, table: t})
+	a.parts = append(a.parts, &part{name: name, path: path, table: t, rooms: &a.rooms})
 	for _, n := range t.Notes() {
 		a.notes = append(a.notes, name+" "+n)
 	}

@@ -34,6 +34,9 @@ func (a *Archive) Survey(ctx context.Context) error {
 		a.settled = s.settled
 	}
 	a.overlap = overlap(a.parts)
+	if err := a.readRooms(ctx); err != nil {
+		return err
+	}
 	a.surveyed = true
 	return nil
 }

@@ -22,6 +22,16 @@ type table interface {
 	Close() error
 }
 
+// database is a table that knows the others beside it.
+type database interface {
+	table
+	// HasTable tells whether there is a table of that name, in any letter case.
+	HasTable(ctx context.Context, name string) (bool, error)
+	// Table gives the named columns of another table as text, row by row; nil
+	// is NULL, or a column that the table lacks.
+	Table(ctx context.Context, name string, columns []string, fn func(cells [][]byte) error) (found bool, err error)
+}
+
 // fetcher is a table that finds rows again.
 type fetcher interface {
 	// Fetches tells whether this table can do it.

@@ -13,14 +13,14 @@ const UnknownColumn Column = -1
 
 var columnByName = func() map[string]Column {
 	m := map[string]Column{}
-	for i, name := range columnNames {
+	for i, name := range columnNames[:NickJID+1] {
 		m[name] = Column(i)
 	}
 	return m
 }()
 
-// ColumnNamed returns the column of that name, in any letter case, or
-// UnknownColumn.
+// ColumnNamed returns the column of JM or TC_MSGARCHIVE of that name, in any
+// letter case, or UnknownColumn.
 func ColumnNamed(name string) Column {
 	if c, ok := columnByName[strings.ToUpper(name)]; ok {
 		return c
@@ -48,9 +48,9 @@ func CheckColumns(object string, columns []Column, try string) (notes []string, 
 	required := []Column{ToJID, FromJID, SentDate}
 	texts := []Column{BodyString, MessageString, BodyText, MessageText}
 	var missing, absent []string
-	for c := range NumColumns {
+	for c := range jmColumns {
 		switch {
-		case has[c]:
+		case has[c] || has[NickJID] && !inRooms(c):
 		case slices.Contains(required, c):
 			missing = append(missing, c.String())
 		default:
@@ -66,13 +66,18 @@ func CheckColumns(object string, columns []Column, try string) (notes []string, 
 	if len(absent) > 0 {
 		notes = append(notes, "lacks the "+listed("column", absent))
 	}
-	if extra == 1 {
+	switch {
+	case has[NickJID]: // TC_MSGARCHIVE has numbers of its own
+	case extra == 1:
 		notes = append(notes, "has 1 column that is not the archiver's, which is ignored")
-	} else if extra > 1 {
+	case extra > 1:
 		notes = append(notes, fmt.Sprintf("has %d columns that are not the archiver's, which are ignored", extra))
 	}
 	return notes, nil
 }
+
+// inRooms tells whether TC_MSGARCHIVE has a column of JM.
+func inRooms(c Column) bool { return c != ThreadID && c != Direction && c != HistoryFlag }
 
 // listed writes names with their noun: "columns A, B and C".
 func listed(noun string, names []string) string {

@@ -210,8 +210,18 @@ func (d *Decoder) plainColumns(row *Row, m *message.Message) {
 		m.Kind = message.Normal
 	}
 	m.Room = m.Kind == message.Groupchat
+	if c := row.Cells[NickJID]; c != nil {
+		m.Table, m.Nick = "TC_MSGARCHIVE", message.ParseJID(string(c))
+	}
+	if c := row.Cells[RealFilename]; c != nil {
+		m.Table, m.Kind = "AFT_LOG", message.File
+		m.Files = append(m.Files, string(c)+" ("+string(row.Cells[FileSize])+" bytes)")
+	}
 	if c := row.Cells[Direction]; len(c) == 1 {
 		m.Direction = message.Direction(c[0] &^ 0x20)
+	}
+	if m.Kind == message.File && m.Direction == message.In { // a download is nothing said
+		m.Kind, m.Files = message.Signal, nil
 	}
 	m.History = bytes.EqualFold(row.Cells[HistoryFlag], []byte("H"))
 }

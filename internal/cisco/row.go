@@ -21,19 +21,28 @@ const (
 	BodyText             // the body, if longer
 	MessageText          // the stanza, if longer
 	HistoryFlag          // H pushed as room history to a newcomer, N live
-	NumColumns           // not a column: how many there are
+
+	// Columns of other tables that are read like JM.
+	NickJID      // of TC_MSGARCHIVE: room@service/nick; there TO_JID is the room and FROM_JID the sender
+	RealFilename // of AFT_LOG: the name that the sender gave; there JID becomes FROM_JID
+	FileSize     // of AFT_LOG, in bytes
+
+	NumColumns // not a column: how many there are
 )
 
+// jmColumns is how many columns JM has.
+const jmColumns = HistoryFlag + 1
+
 var columnNames = [NumColumns]string{"TO_JID", "FROM_JID", "SENT_DATE", "SUBJECT", "THREAD_ID", "MSG_TYPE", "DIRECTION",
-	"BODY_LEN", "MESSAGE_LEN", "BODY_STRING", "MESSAGE_STRING", "BODY_TEXT", "MESSAGE_TEXT", "HISTORY_FLAG"}
+	"BODY_LEN", "MESSAGE_LEN", "BODY_STRING", "MESSAGE_STRING", "BODY_TEXT", "MESSAGE_TEXT", "HISTORY_FLAG", "NICK_JID", "REAL_FILENAME", "FILESIZE"}
 
 // String returns the column's documented name.
 func (c Column) String() string { return columnNames[c] }
 
-// ColumnNames returns the documented names of all columns, in order.
-func ColumnNames() []string { return columnNames[:] }
+// ColumnNames returns the documented names of JM's columns, in order.
+func ColumnNames() []string { return columnNames[:jmColumns] }
 
-// Row is one stored row of JM as its source gives it: nothing in it is
+// Row is one stored row of JM, or of a table that is read like it, as its source gives it: nothing in it is
 // decoded or decrypted.
 type Row struct {
 	// Number counts the rows of one source from 1, in the source's order.

@@ -68,7 +68,7 @@ func (d *Decoder) readStanza(c *cell, m *message.Message) {
 // finishKind tells messages that say something from those that do not.
 func finishKind(m *message.Message, hasSubject bool) {
 	switch m.Kind {
-	case message.ErrorKind, message.Correction, message.Retraction, message.Reaction:
+	case message.ErrorKind, message.Correction, message.Retraction, message.Reaction, message.File:
 		return
 	}
 	if text, _ := m.Shown(); text.Text != "" || len(m.Files) > 0 || m.Encrypted != "" || !m.Status.Readable() && !m.StanzaRead {

@@ -51,6 +51,9 @@ func (j *JSONL) Write(r *Record) error {
 	b = appendField(b, "status", &r.Status)
 	b = appendField(b, "reason", r.Reason)
 	b = appendField(b, "key", r.Key)
+	if r.Table != "" {
+		b = appendField(b, "table", &r.Table)
+	}
 	b = appendField(b, "row", &r.Row)
 	b = append(b, '}', '\n')
 	j.buf = b

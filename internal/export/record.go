@@ -36,6 +36,7 @@ type Record struct {
 	Status     string   `json:"status"`
 	Reason     *string  `json:"reason"`
 	Key        *string  `json:"key"`
+	Table      string   `json:"table,omitempty"`
 	Row        string   `json:"row"`
 }
 
@@ -103,7 +104,7 @@ func common(m *message.Message) Record {
 		Kind: m.Kind.String(), StanzaID: orNull(m.StanzaID), RefersTo: orNull(m.RefersTo),
 		Thread: textOrNull(m.Thread), Subject: textOrNull(m.Subject),
 		Reactions: m.Reactions, Files: m.Files, History: m.History,
-		Status: m.Status.String(), Reason: orNull(m.Reason), Key: orNull(m.Key), Row: Place(m),
+		Status: m.Status.String(), Reason: orNull(m.Reason), Key: orNull(m.Key), Table: m.Table, Row: Place(m),
 	}
 	if r.Subject == nil {
 		r.Subject = orNull(m.StanzaSubject)

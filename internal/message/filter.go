@@ -21,6 +21,7 @@ type Subject struct {
 	Time   time.Time
 	People []string // comparable bare addresses of sender and recipients
 	Room   string   // comparable bare address of the room, or ""
+	Was    string   // an earlier address of the room, or ""
 	Texts  []string // where words are looked for
 }
 
@@ -30,7 +31,7 @@ func (f *Filter) Match(s *Subject) bool {
 	if !f.Since.IsZero() && s.Time.Before(f.Since) || !f.Until.IsZero() && (s.Time.IsZero() || !s.Time.Before(f.Until)) {
 		return false
 	}
-	if len(f.Rooms) > 0 && (s.Room == "" || !slices.ContainsFunc(f.Rooms, func(p string) bool { return matchJID(p, s.Room) })) {
+	if len(f.Rooms) > 0 && (s.Room == "" || !slices.ContainsFunc(f.Rooms, func(p string) bool { return matchJID(p, s.Room) || s.Was != "" && matchJID(p, s.Was) })) {
 		return false
 	}
 	takesPart := func(pattern string) bool {

@@ -36,10 +36,11 @@ const (
 	Reaction               // reacts to an earlier one (XEP-0444)
 	Topic                  // changes the subject of a room (XEP-0045 section 8.1)
 	Signal                 // no text: typing, receipts, markers, nothing
+	File                   // a file sent through the server (managed file transfer)
 	numKinds
 )
 
-var kindNames = [numKinds]string{"chat", "normal", "groupchat", "headline", "error", "correction", "retraction", "reaction", "topic", "signal"}
+var kindNames = [numKinds]string{"chat", "normal", "groupchat", "headline", "error", "correction", "retraction", "reaction", "topic", "signal", "file"}
 
 // String returns the name that results carry.
 func (k Kind) String() string { return kindNames[k] }
@@ -62,6 +63,7 @@ type Text struct {
 type Message struct {
 	Source string // file or database; "" where there is but one
 	Row    int64  // number of the row in its source, from 1
+	Table  string // TC_MSGARCHIVE or AFT_LOG; "" for JM
 
 	Time      time.Time // UTC, to the millisecond; zero if the archive's text is no date
 	From, To  JID       // the columns
@@ -92,6 +94,18 @@ type Message struct {
 
 	// Addresses of the stanza, where the column cannot be read.
 	StanzaFrom, StanzaTo JID
+
+	// Of a row of TC_MSGARCHIVE, which knows the sender by both: From is his
+	// address and Nick the occupant's, room@service/nick.
+	Nick JID
+
+	// RoomWas is the bare address of the room in this row, where the room has
+	// been moved since; From or To are compared by the current one.
+	RoomWas string
+
+	// NickOwner is the bare address of who had the nick of the sender when the
+	// table of occupants was read, "" if nobody knows.
+	NickOwner string
 
 	Status Status
 	Reason string // why the status is what it is; may be empty for OK and Plain

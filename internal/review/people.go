@@ -74,6 +74,7 @@ type Room struct {
 	Messages    int64
 	People      []string // bare addresses of who spoke or was there, sorted
 	First, Last time.Time
+	Formerly    []string // earlier bare addresses, sorted
 }
 
 // Rooms lists the rooms of the messages that the filter chooses, busiest
@@ -90,7 +91,9 @@ func Rooms(ctx context.Context, src Source, f *message.Filter) ([]Room, Account,
 			r = &Room{Address: u.Room}
 			rooms[u.Room], people[u.Room] = r, map[string]bool{}
 		}
-		r.Messages++
+		if r.Messages++; u.RoomWas != "" && !slices.Contains(r.Formerly, u.RoomWas) {
+			r.Formerly = append(r.Formerly, u.RoomWas)
+		}
 		span(&r.First, &r.Last, u.Time)
 		if u.Row.Kind == message.Topic {
 			r.Subject = cmp.Or(u.Row.Subject.Text, u.Row.StanzaSubject)
@@ -105,6 +108,7 @@ func Rooms(ctx context.Context, src Source, f *message.Filter) ([]Room, Account,
 	})
 	list := make([]Room, 0, len(rooms))
 	for _, r := range rooms {
+		slices.Sort(r.Formerly)
 		r.People = slices.Sorted(maps.Keys(people[r.Address]))
 		list = append(list, *r)
 	}

@@ -85,14 +85,14 @@ func TestRooms(t *testing.T) {
 		want   []Room
 	}{
 		{"all, busiest first", message.Filter{}, []Room{
-			{full("ops"), "New subject", 4, people("anna", "boris", "carla", "dora"), at(2), at(5)},
-			{full("lunch"), "", 1, people("boris", "carla"), at(6), at(6)},
+			{full("ops"), "New subject", 4, people("anna", "boris", "carla", "dora"), at(2), at(5), nil},
+			{full("lunch"), "", 1, people("boris", "carla"), at(6), at(6), nil},
 		}},
 		{"one user", message.Filter{With: people("boris", "carla")}, []Room{
-			{full("lunch"), "", 1, people("boris", "carla"), at(6), at(6)},
-			{full("ops"), "", 1, people("anna", "boris", "carla"), at(2), at(2)},
+			{full("lunch"), "", 1, people("boris", "carla"), at(6), at(6), nil},
+			{full("ops"), "", 1, people("anna", "boris", "carla"), at(2), at(2), nil},
 		}},
-		{"until the first subject", message.Filter{Rooms: people("ops"), Until: at(5)}, []Room{{full("ops"), "Old subject", 2, people("anna", "boris", "carla"), at(2), at(4)}}},
+		{"until the first subject", message.Filter{Rooms: people("ops"), Until: at(5)}, []Room{{full("ops"), "Old subject", 2, people("anna", "boris", "carla"), at(2), at(4), nil}}},
 		{"nothing", message.Filter{Rooms: people("nowhere")}, []Room{}},
 	} {
 		got, account, err := Rooms(context.Background(), busy, &c.filter)
@@ -132,7 +132,7 @@ func TestRoomSubject(t *testing.T) {
 func TestRoomWithNicks(t *testing.T) {
 	archive := rows{with(said(0, "ops", "anna", "boris", "hello"), func(m *message.Message) { m.From = message.ParseJID(full("ops") + "/Anna") })}
 	rooms, _, err := Rooms(context.Background(), archive, &message.Filter{})
-	if want := []Room{{full("ops"), "", 1, []string{full("boris")}, at(0), at(0)}}; err != nil || !reflect.DeepEqual(rooms, want) {
+	if want := []Room{{full("ops"), "", 1, []string{full("boris")}, at(0), at(0), nil}}; err != nil || !reflect.DeepEqual(rooms, want) {
 		t.Errorf("%+v, %v", rooms, err)
 	}
 	users, _, err := Users(context.Background(), archive, &message.Filter{})

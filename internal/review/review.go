@@ -88,7 +88,7 @@ func Utterances(ctx context.Context, src Source, f *message.Filter, fn func(*tra
 
 // Subject is what a filter looks at in an utterance.
 func Subject(u *transcript.Utterance) message.Subject {
-	s := message.Subject{Time: u.Time, Room: u.Room, People: slices.Clone(u.Recipients)}
+	s := message.Subject{Time: u.Time, Room: u.Room, Was: u.RoomWas, People: slices.Clone(u.Recipients)}
 	for _, p := range []string{u.From, u.To} {
 		if p != "" {
 			s.People = append(s.People, p)
@@ -108,9 +108,9 @@ func Subject(u *transcript.Utterance) message.Subject {
 
 // RowSubject is what a filter looks at in a single row.
 func RowSubject(m *message.Message) message.Subject {
-	s := message.Subject{Time: m.Time}
+	s := message.Subject{Time: m.Time, Was: m.RoomWas}
 	if m.Room {
-		if s.Room = m.Sender().Bare; m.Direction == message.Out && !m.Sender().NickIsAddress() {
+		if s.Room = m.Sender().Bare; m.Table != "" || m.Direction == message.Out && !m.Sender().NickIsAddress() {
 			s.Room = m.Recipient().Bare
 		}
 	}

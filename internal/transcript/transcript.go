@@ -47,6 +47,7 @@ type Utterance struct {
 	From       string    // real sender's bare address; "" if no copy tells
 	To         string    // bare address; "" in a room
 	Room       string    // bare address of the room, or ""
+	RoomWas    string    // an earlier address of the room that a copy has, or ""
 	Nick       string    // the sender's name in the room
 	Recipients []string  // bare addresses that a copy was delivered to, sorted
 	Directions string    // "I", "O" or "IO"
@@ -140,6 +141,7 @@ type entry struct {
 	first   time.Time // of the first row, which decides the window
 	slots   [numTables]slot
 	clients []string // direction and client of the rows, without an id
+	owner   string   // of the nick, by the table of occupants
 	idLost  bool     // no row with a readable id yet, and one that lost it
 	serial  int64    // order of arrival, for equal times
 	index   int      // in the queue
@@ -194,6 +196,12 @@ func (c *Collapser) send(e *entry) {
 	for table := range numTables {
 		c.forget(table, e)
 	}
+	if e.From == "" && e.owner != "" {
+		e.From = e.owner
+		if e.Row.Reason == "" {
+			e.Row.Reason = "the sender is who had this nick when TC_USERS was read"
+		}
+	}
 	slices.Sort(e.Recipients)
 	e.Recipients = slices.Compact(e.Recipients)
 	if e.unread() {
@@ -237,6 +245,8 @@ func (c *Collapser) look(m *message.Message) row {
 		speaker = message.ParseJID(from.Resource).Bare
 	}
 	switch {
+	case m.Room && m.Table != "":
+		r.room, r.sender, r.nick = to.Bare, from.Bare, m.Nick.Resource
 	case m.Room && m.Direction == message.Out && !from.NickIsAddress():
 		r.room, r.sender = to.Bare, from.Bare
 	case m.Room:
@@ -247,7 +257,7 @@ func (c *Collapser) look(m *message.Message) row {
 	default:
 		r.sender, r.to = speaker, to.Bare
 	}
-	if m.Direction == message.Out && !m.Carbon {
+	if m.Direction == message.Out && !m.Carbon || m.Table != "" {
 		r.delivery = ""
 	}
 	return r
@@ -450,6 +460,12 @@ func (c *Collapser) join(e *entry, r row) {
 	}
 	if e.Nick == "" {
 		e.Nick = r.nick
+	}
+	if e.RoomWas == "" {
+		e.RoomWas = r.Message.RoomWas
+	}
+	if e.owner == "" {
+		e.owner = r.NickOwner
 	}
 	if r.delivery != "" {
 		e.Recipients = append(e.Recipients, r.delivery)

@@ -179,6 +179,16 @@ func (s *Source) Tables() []TableInfo { return s.file.Tables() }
 // Close closes the file.
 func (s *Source) Close() error { return s.file.Close() }
 
+// HasTable tells whether the file has another table, in the schema of JM or
+// elsewhere.
+func (s *Source) HasTable(_ context.Context, name string) (bool, error) {
+	t, err := s.file.find(s.table.schema, name)
+	if t == nil && err == nil {
+		t, err = s.file.find("", name)
+	}
+	return t != nil, err
+}
+
 // Table gives the named columns of another table of the file, row by row. The
 // table is looked for in the schema of JM first.
 func (s *Source) Table(ctx context.Context, name string, columns []string, fn func(cells [][]byte) error) (found bool, err error) {

@@ -180,6 +180,12 @@ func (s *Source) buffer() *cisco.RowBuffer {
 // maxKept bounds the buffers that are used again, in bytes.
 const maxKept = 4 * batchBytes
 
+// HasTable tells whether the schema has another table.
+func (s *Source) HasTable(ctx context.Context, name string) (bool, error) {
+	r, err := s.find(ctx, s.table.schema, name)
+	return r != nil, err
+}
+
 // Table gives columns of another table of the same schema as text.
 func (s *Source) Table(ctx context.Context, name string, columns []string, fn func(cells [][]byte) error) (found bool, err error) {
 	r, err := s.find(ctx, s.table.schema, name)

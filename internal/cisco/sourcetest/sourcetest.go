@@ -112,7 +112,7 @@ func Run(t *testing.T, open func(t *testing.T, rows []sample.Row) Table) {
 	t.Run("short", func(t *testing.T) {
 		for i, r := range scan(t, table, cisco.ScanOptions{Short: true}) {
 			truth := want(t, rows, r)
-			for c, cell := range r.Cells {
+			for c, cell := range r.Cells[:len(truth.Cells)] {
 				want := truth.Cells[c]
 				whole := cell == nil && want == sample.NULL || cell != nil && string(cell) == want || cisco.Column(c) == cisco.SentDate
 				if whole {
@@ -264,7 +264,7 @@ func take(b cisco.Batch) (rows []cisco.Row) {
 
 func compare(t *testing.T, got cisco.Row, want sample.Row) {
 	t.Helper()
-	for c, cell := range got.Cells {
+	for c, cell := range got.Cells[:len(want.Cells)] {
 		switch {
 		case cisco.Column(c) == cisco.SentDate:
 			if at, ok := cisco.ParseSentDate(cell); !ok || !at.Equal(want.Time.Truncate(time.Millisecond)) {

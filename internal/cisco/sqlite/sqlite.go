@@ -292,6 +292,12 @@ func (s *Source) buffer() *cisco.RowBuffer {
 	return cisco.NewRowBuffer(func(b *cisco.RowBuffer) { s.free.Put(b) })
 }
 
+// HasTable tells whether the file has another table.
+func (s *Source) HasTable(_ context.Context, name string) (bool, error) {
+	tables, err := s.texts("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND lower(name) = lower(?)", name)
+	return len(tables) > 0, err
+}
+
 // Table gives columns of another table as text.
 func (s *Source) Table(ctx context.Context, name string, columns []string, fn func(cells [][]byte) error) (found bool, err error) {
 	tables, err := s.texts("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND lower(name) = lower(?)", name)
