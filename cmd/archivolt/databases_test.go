@@ -13,8 +13,12 @@ import (
 	"strings"
 	"testing"
 
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
 	"archivolt/internal/cisco/sample"
 	"archivolt/internal/cisco/sourcetest"
+	"archivolt/internal/cisco/sqlserver/tdstest"
 	"archivolt/internal/testenv"
 )
 
@@ -71,6 +75,15 @@ func TestOneArchiveManySources(t *testing.T) {
 	if err := errors.Join(sample.WriteBacpac(bacpac, truth.Rows), bacpac.Close()); err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv("ARCHIVOLT_DB_PASSWORD", tdstest.Password)
+	tds := tdstest.Start(t, func(db *sqlite.Conn) {
+		// datetime would round to 1/300 s.
+		if err := sqlitex.ExecuteScript(db, strings.Replace(tdstest.JM, "datetime", "datetime2(3)", 1), nil); err != nil {
+			t.Fatal(err)
+		}
+		sourcetest.Insert(t, db, truth.Rows)
+	})
+	tds.Behave(tdstest.Behaviour{Snapshot: true})
 	for _, flags := range [][]string{nil, {"--rows"}, {"--user", "*berg*", "--since", "2024-01-03"}} {
 		want := exported(t, []string{"row"}, append([]string{"jm.csv"}, flags...)...)
 		if len(want) == 0 {
@@ -79,6 +92,7 @@ func TestOneArchiveManySources(t *testing.T) {
 		for name, archive := range map[string]string{
 			"PostgreSQL": server.URL("postgres", "postgres"),
 			"bacpac":     "tcmadb.bacpac",
+			"SQL Server": tds.URL(), // a stand-in plays it
 			"SQLite":     sourcetest.WriteSQLite(t, sourcetest.SQLiteJM, truth.Rows),
 		} {
 			if got := exported(t, []string{"row"}, append([]string{archive}, flags...)...); !slices.Equal(got, want) {

@@ -24,13 +24,14 @@ import (
 // archiveFlags name an archive, its keys, and how it is shown.
 type archiveFlags struct {
 	keyFlags
-	Also     []string `sep:"none" placeholder:"ARCHIVE" help:"A further archive, read as one with the first. Repeatable."`
-	Timezone string   `placeholder:"ZONE" help:"Time zone of what is shown and of --since and --until, such as Europe/Berlin. UTC if left out."`
-	Schema   string   `placeholder:"NAME" help:"Schema of the table in a database, where it is not the usual one."`
-	Table    string   `placeholder:"NAME" help:"Name of the table, where it is not JM."`
-	People   string   `placeholder:"FILE" help:"Directory of people (CSV or LDIF): names are shown, and --user and --with take them."`
-	Profile  string   `placeholder:"NAME" help:"Profile in archivolt.yaml that names the archive, the keys and the rest."`
-	Config   string   `placeholder:"FILE" help:"Configuration to take the profile from."`
+	Also       []string `sep:"none" placeholder:"ARCHIVE" help:"A further archive, read as one with the first. Repeatable."`
+	Timezone   string   `placeholder:"ZONE" help:"Time zone of what is shown and of --since and --until, such as Europe/Berlin. UTC if left out."`
+	Schema     string   `placeholder:"NAME" help:"Schema of the table in a database, where it is not the usual one."`
+	Table      string   `placeholder:"NAME" help:"Name of the table, where it is not JM."`
+	AllowLocks bool     `help:"Read a database even where that may hold up the archiver that writes to it: for copies."`
+	People     string   `placeholder:"FILE" help:"Directory of people (CSV or LDIF): names are shown, and --user and --with take them."`
+	Profile    string   `placeholder:"NAME" help:"Profile in archivolt.yaml that names the archive, the keys and the rest."`
+	Config     string   `placeholder:"FILE" help:"Configuration to take the profile from."`
 
 	directory *people.Directory
 	zone      *time.Location
@@ -86,7 +87,7 @@ func (f *archiveFlags) open(a *app, args []string) (*archive.Archive, []string, 
 		}
 	}
 	debug.SetGCPercent(gcPercent)
-	src, err := archive.Open(a.ctx, append(paths, f.Also...), keys, archive.Options{Schema: f.Schema, Table: f.Table, Password: os.Getenv(archive.PasswordVariable)})
+	src, err := archive.Open(a.ctx, append(paths, f.Also...), keys, archive.Options{Schema: f.Schema, Table: f.Table, Password: os.Getenv(archive.PasswordVariable), AllowLocks: f.AllowLocks})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"archivolt/internal/cisco/csvfile"
 	"archivolt/internal/cisco/postgres"
 	"archivolt/internal/cisco/sqlite"
+	"archivolt/internal/cisco/sqlserver"
 	"archivolt/internal/problem"
 )
 
@@ -27,6 +28,8 @@ type Options struct {
 	Schema   string // of the table; empty for the usual one
 	Table    string // empty for JM
 	Password string // of databases
+	// AllowLocks reads a database even where that may hold up who writes to it.
+	AllowLocks bool
 }
 
 // PasswordVariable is the environment variable that holds the password of
@@ -166,8 +169,10 @@ func (a *Archive) addDatabase(ctx context.Context, scheme, name string, o Option
 		switch strings.ToLower(scheme) {
 		case "postgres", "postgresql":
 			return postgres.Open(ctx, name, postgres.Options{Schema: o.Schema, Table: table, Password: o.Password})
+		case "sqlserver":
+			return sqlserver.Open(ctx, name, sqlserver.Options{Schema: o.Schema, Table: table, Password: o.Password, AllowLocks: o.AllowLocks})
 		}
-		return nil, problem.New(problem.NoArchive, scheme+"://", "this is no kind of database that Archivolt reads", "postgres://, or export the table and name the file")
+		return nil, problem.New(problem.NoArchive, scheme+"://", "this is no kind of database that Archivolt reads", "name a postgres:// or sqlserver:// URL, or export the table and name the file")
 	}
 	t, err := open(o.Table)
 	if err != nil {

@@ -17,8 +17,8 @@ type ScanOptions struct {
 	BatchBytes int
 }
 
-// ShortChars is how many characters of a long value a short scan must give: a
-// few cipher blocks in Base64.
+// ShortChars is how many characters of a long value a short scan must give, a
+// few cipher blocks in Base64; a source may count in UTF-16 units.
 const ShortChars = 128
 
 // Batch is a run of stored rows. Different batches may be used at the same

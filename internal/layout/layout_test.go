@@ -26,20 +26,24 @@ var rooms = map[string][]string{
 		"message", "transcript", "archive", "review", "export", "config", "people",
 		"github.com/alecthomas/kong", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 		"golang.org/x/text/encoding", "golang.org/x/text/encoding/unicode", "golang.org/x/text/transform"},
-	"internal/problem":          {},
-	"internal/durable":          {},
-	"internal/keys":             {"problem", "github.com/youmark/pkcs8"},
-	"internal/message":          {"mellium.im/xmpp/jid", "golang.org/x/text/cases", "golang.org/x/text/unicode/norm"},
-	"internal/stanza":           {},
-	"internal/transcript":       {"message"},
-	"internal/cisco":            {"problem", "keys", "message", "stanza"},
-	"internal/cisco/bacpac":     {"problem", "cisco", "golang.org/x/text/encoding/charmap"},
-	"internal/cisco/csvfile":    {"problem", "cisco"},
-	"internal/cisco/postgres":   {"problem", "cisco", "github.com/jackc/pgx/v5/pgconn"},
+	"internal/problem":        {},
+	"internal/durable":        {},
+	"internal/keys":           {"problem", "github.com/youmark/pkcs8"},
+	"internal/message":        {"mellium.im/xmpp/jid", "golang.org/x/text/cases", "golang.org/x/text/unicode/norm"},
+	"internal/stanza":         {},
+	"internal/transcript":     {"message"},
+	"internal/cisco":          {"problem", "keys", "message", "stanza"},
+	"internal/cisco/bacpac":   {"problem", "cisco", "golang.org/x/text/encoding/charmap"},
+	"internal/cisco/csvfile":  {"problem", "cisco"},
+	"internal/cisco/postgres": {"problem", "cisco", "github.com/jackc/pgx/v5/pgconn"},
+	"internal/cisco/sqlserver": {"problem", "cisco",
+		"github.com/microsoft/go-mssqldb", "github.com/microsoft/go-mssqldb/msdsn"},
+	"internal/cisco/sqlserver/tdstest": { // plays SQL Server; for tests alone
+		"zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"},
 	"internal/cisco/sqlite":     {"problem", "cisco", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"},
 	"internal/cisco/sample":     {},                                                                                      // shares nothing with the reader it tests
 	"internal/cisco/sourcetest": {"cisco", "cisco/sample", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"}, // for tests only
-	"internal/archive":          {"problem", "message", "cisco", "cisco/bacpac", "cisco/csvfile", "cisco/postgres", "cisco/sqlite"},
+	"internal/archive":          {"problem", "message", "cisco", "cisco/bacpac", "cisco/csvfile", "cisco/postgres", "cisco/sqlite", "cisco/sqlserver"},
 	"internal/export":           {"message", "transcript"},
 	"internal/review":           {"message", "transcript"},
 	"internal/people":           {"problem", "message"},
@@ -49,7 +53,8 @@ var rooms = map[string][]string{
 }
 
 // testOnly may be imported by test files alone.
-var testOnly = []string{"testenv", "cisco/sample", "cisco/sourcetest", "transcript", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid"}
+var testOnly = []string{"testenv", "cisco/sample", "cisco/sourcetest", "transcript", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid",
+	"cisco/sqlserver/tdstest", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex", "github.com/sqlc-dev/teesql/parser"}
 
 // rsaDecryption is allowed in these packages only: no network surface may be
 // asked to decrypt with an RSA key.

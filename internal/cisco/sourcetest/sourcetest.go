@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
+	"unicode/utf16"
 
 	"archivolt/internal/cisco"
 	"archivolt/internal/cisco/sample"
@@ -118,7 +118,7 @@ func Run(t *testing.T, open func(t *testing.T, rows []sample.Row) Table) {
 				if whole {
 					continue
 				}
-				if !r.Short || cell == nil || !strings.HasPrefix(want, string(cell)) || utf8.RuneCount(cell) < cisco.ShortChars {
+				if !r.Short || cell == nil || !strings.HasPrefix(want, string(cell)) || units(cell) < cisco.ShortChars-1 {
 					t.Fatalf("row %d, short %v, column %v is %.40q, not the beginning of %.40q", i+1, r.Short, cisco.Column(c), cell, want)
 				}
 			}
@@ -275,6 +275,10 @@ func compare(t *testing.T, got cisco.Row, want sample.Row) {
 		}
 	}
 }
+
+// units counts as SQL Server may: a character beyond U+FFFF is two, of which
+// the second may be cut off.
+func units(cell []byte) int { return len(utf16.Encode([]rune(string(cell)))) }
 
 func equal(a, b cisco.Row) bool {
 	return fmt.Sprint(a.Number, a.Cells) == fmt.Sprint(b.Number, b.Cells)

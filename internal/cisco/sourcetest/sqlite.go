@@ -28,6 +28,14 @@ func WriteSQLite(t testing.TB, statements string, rows []sample.Row) string {
 	if err := sqlitex.ExecuteScript(conn, statements, nil); err != nil {
 		t.Fatal(err)
 	}
+	Insert(t, conn, rows)
+	return path
+}
+
+// Insert puts rows into the table jm, whose columns are the documented ones in
+// their order.
+func Insert(t testing.TB, conn *sqlite.Conn, rows []sample.Row) {
+	t.Helper()
 	end, err := sqlitex.ImmediateTransaction(conn)
 	if err != nil {
 		t.Fatal(err)
@@ -46,5 +54,4 @@ func WriteSQLite(t testing.TB, statements string, rows []sample.Row) string {
 	if end(&err); err != nil {
 		t.Fatal(err)
 	}
-	return path
 }
