@@ -54,7 +54,7 @@ var rooms = map[string][]string{
 
 // testOnly may be imported by test files alone.
 var testOnly = []string{"testenv", "cisco/sample", "cisco/sourcetest", "transcript", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid",
-	"cisco/sqlserver/tdstest", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex", "github.com/sqlc-dev/teesql/parser"}
+	"cisco/sqlserver/tdstest", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex", "github.com/sqlc-dev/teesql/parser", "github.com/jackc/pgx/v5/pgconn"}
 
 // rsaDecryption is allowed in these packages only: no network surface may be
 // asked to decrypt with an RSA key.

@@ -163,6 +163,13 @@ func (s *Source) introspect(ctx context.Context) error {
 		s.fields = append(s.fields, field{column: known[i], name: quote(c[0]), stamp: c[1] == "timestamp" || c[1] == "timestamptz", text: c[1] == "varchar" || c[1] == "text" || c[1] == "bpchar"})
 	}
 	s.long = s.longCondition()
+	hidden, err := s.query(ctx, hiddenSQL, s.table.oid)
+	if err != nil {
+		return err
+	}
+	for _, h := range hidden {
+		s.notes = append(s.notes, "has "+h[0]+" beside it, which this user may not read: GRANT SELECT ON "+quote(s.table.schema)+"."+quote(h[0]))
+	}
 	if s.table.heap {
 		size, err := s.query(ctx, "SELECT pg_catalog.pg_table_size($1::oid)", s.table.oid)
 		if err != nil {

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -217,5 +219,54 @@ func TestTable(t *testing.T) {
 	}
 	if found, err := s.Table(context.Background(), "tc_users", nil, nil); found || err != nil {
 		t.Errorf("a table that is not there: %v, %v", found, err)
+	}
+}
+
+// TestDocumentedRole runs the statements of docs/postgresql.md, and sees that
+// the role they make can read and nothing else.
+func TestDocumentedRole(t *testing.T) {
+	server := testenv.StartPostgres(t)
+	text, err := os.ReadFile(filepath.Join(testenv.Root(t), "docs", "postgresql.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```sql\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+	if len(blocks) != 3 {
+		t.Fatalf("%d blocks", len(blocks))
+	}
+	server.SQL("postgres", "CREATE DATABASE tcmadb")
+	server.SQL("tcmadb", testenv.JM+"CREATE TABLE tc_rooms (room_jid text); CREATE TABLE tc_users (real_jid text); CREATE TABLE tc_msgarchive (to_jid text); CREATE TABLE aft_log (jid text);"+blocks[0][1])
+	url := server.URL("archivolt_reader", "tcmadb")
+	s := open(t, url, Options{})
+	if has, err := s.HasTable(context.Background(), "TC_ROOMS"); has || err != nil {
+		t.Errorf("TC_ROOMS may not be read yet: %v, %v", has, err)
+	}
+	if notes := strings.Join(s.Notes(), "\n"); strings.Count(notes, "beside it, which this user may not read") != 4 {
+		t.Errorf("notes %q", notes)
+	}
+	advice, err := s.Advice(context.Background())
+	if want := "CREATE INDEX CONCURRENTLY ON \"public\".\"jm\" (left(\"to_jid\", 64) text_pattern_ops);\nCREATE INDEX CONCURRENTLY ON \"public\".\"jm\" (left(\"from_jid\", 64) text_pattern_ops);"; advice != want || err != nil {
+		t.Errorf("%q, %v", advice, err)
+	}
+	server.SQL("tcmadb", blocks[1][1]+blocks[2][1])
+	s = open(t, url, Options{})
+	if has, err := s.HasTable(context.Background(), "TC_ROOMS"); !has || err != nil || len(s.Notes()) > 0 {
+		t.Errorf("TC_ROOMS may be read: %v, %v, %q", has, err, s.Notes())
+	}
+	if advice, err := s.Advice(context.Background()); advice != "" || err != nil {
+		t.Errorf("%q, %v", advice, err)
+	}
+	if got := server.SQL("tcmadb", "SELECT has_table_privilege('archivolt_reader', 'jm', 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')"); got != "f" {
+		t.Errorf("the role may do more than read: %s", got)
+	}
+	// The planner has a use for it.
+	server.SQL("tcmadb", "INSERT INTO jm SELECT i || '@x', i || '@y', now(), '', '', 'c', 'I', 1, 1, 'b', '', '', '', 'N' FROM generate_series(1, 20000) i; ANALYZE jm")
+	s = open(t, url, Options{})
+	plan, err := s.query(context.Background(), "EXPLAIN "+s.selectSQL(false, s.where(&cisco.Lookup{Starts: []string{"77@x"}, Equals: []string{"78@y"}})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := fmt.Sprint(plan); strings.Contains(text, "Seq Scan") || !strings.Contains(text, "Index") {
+		t.Errorf("the index is not used: %s", text)
 	}
 }

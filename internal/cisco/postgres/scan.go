@@ -180,15 +180,27 @@ func (s *Source) buffer() *cisco.RowBuffer {
 // maxKept bounds the buffers that are used again, in bytes.
 const maxKept = 4 * batchBytes
 
-// HasTable tells whether the schema has another table.
+// HasTable tells whether the schema has another table, one that may be read.
 func (s *Source) HasTable(ctx context.Context, name string) (bool, error) {
-	r, err := s.find(ctx, s.table.schema, name)
+	r, err := s.readable(ctx, name)
 	return r != nil, err
+}
+
+func (s *Source) readable(ctx context.Context, name string) (*relation, error) {
+	r, err := s.find(ctx, s.table.schema, name)
+	if r == nil || err != nil {
+		return nil, err
+	}
+	may, err := s.query(ctx, mayReadSQL, r.oid)
+	if err != nil || may[0][0] != "t" {
+		return nil, err
+	}
+	return r, nil
 }
 
 // Table gives columns of another table of the same schema as text.
 func (s *Source) Table(ctx context.Context, name string, columns []string, fn func(cells [][]byte) error) (found bool, err error) {
-	r, err := s.find(ctx, s.table.schema, name)
+	r, err := s.readable(ctx, name)
 	if r == nil || err != nil {
 		return false, err
 	}

@@ -21,6 +21,16 @@ WHERE lower(c.relname) = lower($1) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 	AND CASE WHEN $2 = '' THEN n.nspname NOT IN ('pg_catalog', 'information_schema') ELSE lower(n.nspname) = lower($2) END
 ORDER BY 5 DESC, 1, 2`
 
+// hiddenSQL gives the other tables of the archiver in the schema of relation $1
+// that this user may not read.
+const hiddenSQL = `SELECT relname FROM pg_catalog.pg_class
+WHERE relnamespace = (SELECT relnamespace FROM pg_catalog.pg_class WHERE oid = $1::pg_catalog.oid) AND relkind IN ('r', 'p', 'v', 'm', 'f')
+	AND lower(relname) IN ('tc_rooms', 'tc_users', 'tc_msgarchive', 'aft_log') AND NOT pg_catalog.has_table_privilege(oid, 'SELECT')
+ORDER BY 1`
+
+// mayReadSQL tells whether this user may read relation $1.
+const mayReadSQL = `SELECT pg_catalog.has_table_privilege($1::pg_catalog.oid, 'SELECT')`
+
 // columnsSQL gives the columns of relation $1 with the names of their types,
 // those of domains resolved.
 const columnsSQL = `SELECT a.attname, CASE WHEN t.typtype = 'd' THEN b.typname ELSE t.typname END
