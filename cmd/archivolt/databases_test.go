@@ -35,7 +35,22 @@ func inPostgres(t *testing.T, rows []sample.Row) *testenv.Postgres {
 	return server
 }
 
-// export returns the records that a command writes to standard output, sorted,
+// inSQLServer puts rows into what plays SQL Server.
+func inSQLServer(t *testing.T, rows []sample.Row) *tdstest.Server {
+	t.Helper()
+	t.Setenv("ARCHIVOLT_DB_PASSWORD", tdstest.Password)
+	server := tdstest.Start(t, func(db *sqlite.Conn) {
+		// datetime would round to 1/300 s.
+		if err := sqlitex.ExecuteScript(db, strings.Replace(tdstest.JM, "datetime", "datetime2(3)", 1), nil); err != nil {
+			t.Fatal(err)
+		}
+		sourcetest.Insert(t, db, rows)
+	})
+	server.Behave(tdstest.Behaviour{Snapshot: true})
+	return server
+}
+
+// exported returns the records that a command writes to standard output, sorted,
 // without the fields that may differ.
 func exported(t *testing.T, without []string, arguments ...string) []string {
 	t.Helper()
@@ -75,15 +90,7 @@ func TestOneArchiveManySources(t *testing.T) {
 	if err := errors.Join(sample.WriteBacpac(bacpac, truth.Rows), bacpac.Close()); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("ARCHIVOLT_DB_PASSWORD", tdstest.Password)
-	tds := tdstest.Start(t, func(db *sqlite.Conn) {
-		// datetime would round to 1/300 s.
-		if err := sqlitex.ExecuteScript(db, strings.Replace(tdstest.JM, "datetime", "datetime2(3)", 1), nil); err != nil {
-			t.Fatal(err)
-		}
-		sourcetest.Insert(t, db, truth.Rows)
-	})
-	tds.Behave(tdstest.Behaviour{Snapshot: true})
+	tds := inSQLServer(t, truth.Rows)
 	for _, flags := range [][]string{nil, {"--rows"}, {"--user", "*berg*", "--since", "2024-01-03"}} {
 		want := exported(t, []string{"row"}, append([]string{"jm.csv"}, flags...)...)
 		if len(want) == 0 {
@@ -133,7 +140,8 @@ func TestFast(t *testing.T) {
 	// Of other recipients and copies a lookup sees only its own rows.
 	ignored := []string{"row", "recipients", "copies", "reason", "status", "time", "direction"}
 	compared, odd := 0, 0
-	for archive, name := range map[string]string{server.URL("postgres", "postgres"): "PostgreSQL", sourcetest.WriteSQLite(t, sourcetest.SQLiteJM, truth.Rows): "SQLite"} {
+	for archive, name := range map[string]string{server.URL("postgres", "postgres"): "PostgreSQL", sourcetest.WriteSQLite(t, sourcetest.SQLiteJM, truth.Rows): "SQLite",
+		inSQLServer(t, truth.Rows).URL(): "SQL Server"} {
 		for who := range people {
 			if len(spelt[who]) != 1 || !spelt[who][who] {
 				odd++

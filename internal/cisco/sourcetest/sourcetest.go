@@ -183,13 +183,17 @@ func Run(t *testing.T, open func(t *testing.T, rows []sample.Row) Table) {
 				}
 			}
 			got := collect(t, func(emit func(cisco.Batch) bool) error { return f.Find(ctx, l, cisco.ScanOptions{}, emit) })
-			if len(got) != len(wanted) {
-				t.Fatalf("%d rows, not %d, for %.300q", len(got), len(wanted), l)
-			}
+			found := 0
 			for i, r := range got {
-				if compare(t, r, want(t, rows, r)); !wanted[string(r.Cells[cisco.Subject])] || r.Number != int64(i)+1 {
+				compare(t, r, want(t, rows, r))
+				if wanted[string(r.Cells[cisco.Subject])] {
+					found++
+				} else if !anyCase(&l, r.Cells[cisco.ToJID]) && !anyCase(&l, r.Cells[cisco.FromJID]) || r.Number != int64(i)+1 {
 					t.Fatalf("row %d, %q, is not looked for", r.Number, r.Cells[cisco.Subject])
 				}
+			}
+			if found != len(wanted) {
+				t.Fatalf("%d rows, not %d, for %.300q", found, len(wanted), l)
 			}
 		}
 		if got := collect(t, func(emit func(cisco.Batch) bool) error { return f.Find(ctx, cisco.Lookup{}, cisco.ScanOptions{}, emit) }); len(got) != 0 {
@@ -274,6 +278,19 @@ func compare(t *testing.T, got cisco.Row, want sample.Row) {
 			t.Fatalf("row %d, column %v is %.60q (NULL: %v), not %.60q", got.Number, cisco.Column(c), cell, cell == nil, want.Cells[c])
 		}
 	}
+}
+
+// anyCase tells whether a cell is looked for by a database that takes a letter
+// and its capital for one.
+func anyCase(l *cisco.Lookup, cell []byte) bool {
+	lower := func(list []string) (all []string) {
+		for _, v := range list {
+			all = append(all, strings.ToLower(v))
+		}
+		return all
+	}
+	folded := cisco.Lookup{Starts: lower(l.Starts), Equals: lower(l.Equals)}
+	return folded.Match([]byte(strings.ToLower(string(cell))))
 }
 
 // units counts as SQL Server may: a character beyond U+FFFF is two, of which

@@ -16,7 +16,9 @@ type tableName struct {
 type table struct {
 	tableName
 	columns []column
-	key     key // to read along; no columns if there is none
+	key     key      // to read along; no columns if there is none
+	indexes []string // names of those that key was chosen from
+	only    string   // condition of the rows that are wanted; empty for all
 }
 
 // quoted is the name as it stands in statements.
@@ -102,6 +104,9 @@ func (s *Source) lookAt(ctx context.Context, name tableName) (*table, error) {
 	}
 	if rows, err = s.session.rows(ctx, 5, selectIndexes, name.id); err != nil {
 		return nil, err
+	}
+	for _, row := range rows {
+		t.indexes = append(t.indexes, text(row[4]))
 	}
 	t.key = t.choose(rows)
 	if s.way.snapshot && !t.key.clustered {

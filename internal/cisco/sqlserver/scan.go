@@ -31,6 +31,10 @@ func (s *Source) newBuffer() *cisco.RowBuffer {
 // error (Unavailable) if the rows are not the same. A connection that is lost
 // is not opened again: Unavailable, with the number of rows until then.
 func (s *Source) Scan(ctx context.Context, o cisco.ScanOptions, emit func(cisco.Batch) bool) error {
+	return s.scan(ctx, s.jm, &s.witness, o, emit)
+}
+
+func (s *Source) scan(ctx context.Context, t *table, w *witness, o cisco.ScanOptions, emit func(cisco.Batch) bool) error {
 	full := o.BatchBytes
 	if full <= 0 {
 		full = defaultBatchBytes
@@ -38,7 +42,7 @@ func (s *Source) Scan(ctx context.Context, o cisco.ScanOptions, emit func(cisco.
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 	queue := make(chan *cisco.RowBuffer, max(2, queueBytes/full))
-	f := filler{source: s, short: o.Short, full: full, sum: s.witness.begin(), send: func(b *cisco.RowBuffer) bool {
+	f := filler{source: s, table: t, witness: w, short: o.Short, full: full, sum: w.begin(), send: func(b *cisco.RowBuffer) bool {
 		select {
 		case queue <- b:
 			return true
@@ -72,14 +76,16 @@ func (s *Source) Scan(ctx context.Context, o cisco.ScanOptions, emit func(cisco.
 
 // filler makes batches of the rows of one reading.
 type filler struct {
-	source *Source
-	short  bool
-	full   int // bytes
-	sum    reading
-	send   func(*cisco.RowBuffer) bool
-	buffer *cisco.RowBuffer
-	number int64
-	err    error // why a row was not taken
+	source  *Source
+	table   *table
+	witness *witness
+	short   bool
+	full    int // bytes
+	sum     reading
+	send    func(*cisco.RowBuffer) bool
+	buffer  *cisco.RowBuffer
+	number  int64
+	err     error // why a row was not taken
 }
 
 func (f *filler) run(ctx context.Context) error {
@@ -88,7 +94,7 @@ func (f *filler) run(ctx context.Context) error {
 	if f.short {
 		list = s.plan.short
 	}
-	done, err := s.read(ctx, s.jm, list, s.witness.reach, f.row)
+	done, err := s.read(ctx, f.table, list, f.witness.reach, f.row)
 	if f.buffer != nil && f.buffer.Len() > 0 && !f.send(f.buffer) {
 		return ctx.Err()
 	}
@@ -100,7 +106,7 @@ func (f *filler) run(ctx context.Context) error {
 	case !done.known:
 		return ctx.Err() // given up, because nobody takes the rows
 	}
-	if !s.witness.end(&f.sum, done) {
+	if !f.witness.end(&f.sum, done) {
 		return s.changed()
 	}
 	return nil
@@ -115,7 +121,7 @@ func (s *Source) changed() error {
 func (f *filler) row(values []driver.Value) bool {
 	s := f.source
 	f.number++
-	if !s.witness.agrees(&f.sum, values[:cisco.SentDate+1], f.number) {
+	if !f.witness.agrees(&f.sum, values[:cisco.SentDate+1], f.number) {
 		f.err = s.changed()
 		return false
 	}

@@ -168,6 +168,9 @@ func selectRows(t *table, list []string, after, upto bool) string {
 		b.WriteString(" WITH (INDEX(" + quote(t.key.index) + "))")
 	}
 	n, conditions := 2, []string(nil)
+	if t.only != "" {
+		conditions = append(conditions, "("+t.only+")")
+	}
 	if after {
 		conditions = append(conditions, beyond(t.key.columns, ">", n))
 		n += len(t.key.columns)

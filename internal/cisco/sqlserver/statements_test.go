@@ -23,6 +23,20 @@ func TestStatementsAreTSQL(t *testing.T) {
 	if want := fmt.Sprintf("SET LOCK_TIMEOUT %d;", LockTimeout.Milliseconds()); !strings.HasPrefix(setSession, want) {
 		t.Errorf("the statement does not begin with %s", want)
 	}
+	tab := &table{tableName: tableName{schema: "dbo", name: "JM"}, columns: []column{{name: "TO_JID", typ: "nvarchar"}, {name: "from]jid", typ: "nvarchar"}, {name: "FROM_JID", typ: "nvarchar"}}}
+	tab.only = anyHolds(tab.conditions(&cisco.Lookup{Starts: []string{"a'b[%_]", strings.Repeat("long", 30)}, Equals: []string{"x", `\\`, "'; --"}}))
+	parse(t, selectRows(tab, []string{"1"}, false, false))
+	tab.only = anyHolds(nil)
+	parse(t, selectRows(tab, []string{"1"}, false, false))
+	advice, err := (&Source{jm: tab}).Advice(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for statement := range strings.Lines(advice) {
+		first, second, _ := strings.Cut(statement, ";")
+		parse(t, first)
+		parse(t, strings.Trim(second, " ;\n"))
+	}
 	// The parser must be able to object, or it proves nothing.
 	for _, text := range []string{"SELECT FROM WHERE", "SELECT TOP (@p1) [a] FROM [x] WHERE [a] >", "SELECT CONVERT(int, [a] FROM [x]", "SELECT [a] FROM [x] ORDER [y]"} {
 		if _, err := parser.Parse(context.Background(), strings.NewReader(text)); err == nil {

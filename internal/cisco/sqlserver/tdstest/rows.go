@@ -12,6 +12,8 @@ import (
 
 const (
 	name = `\[((?:[^\]]|\]\])+)\]`
+	// lookup compares the beginning of an address, or all of it, with a constant.
+	lookup = `(?:LEFT\(` + name + `, 64\)|` + name + `) (=|LIKE) N('(?:[^']|'')*')( ESCAPE N'\\')?`
 	// value is a key's parameter.
 	value = `CONVERT\((tinyint|smallint|int|bigint|datetime|smalldatetime|datetime2\(\d\)), (@p\d+)(?:, 126)?\)`
 )
@@ -20,7 +22,8 @@ const (
 var (
 	selects = regexp.MustCompile(`^SELECT TOP \(@p1\) (WITH TIES )?(.+) FROM ` + name + `\.` + name +
 		`(?: WITH \(INDEX\(` + name + `\)\))?(?: WHERE (.+?))?(?: ORDER BY (.+?))? OPTION \(MAXDOP 1\); SELECT ROWCOUNT_BIG\(\)$`)
-	conditionRE = regexp.MustCompile(`^(?:\(|\)| AND | OR |` + name + ` (?:>=|<=|>|<|=) ` + value + `)+$`)
+	conditionRE = regexp.MustCompile(`^(?:\(|\)| AND | OR |1 = 0|` + name + ` (?:>=|<=|>|<|=) ` + value + `|` + lookup + `)+$`)
+	lookupRE    = regexp.MustCompile(lookup)
 	valueRE     = regexp.MustCompile(value)
 	orderRE     = regexp.MustCompile(`^` + name + `(?:, ` + name + `)*$`)
 
@@ -245,7 +248,17 @@ func (c *client) send(r *reply, q query, table []declared, items []item) error {
 				kinds[m[2]] = columnType{name: "datetime2"}
 			}
 		}
-		text += " WHERE " + valueRE.ReplaceAllString(q.where, "$2")
+		text += " WHERE " + lookupRE.ReplaceAllStringFunc(valueRE.ReplaceAllString(q.where, "$2"), func(one string) string {
+			m := lookupRE.FindStringSubmatch(one)
+			left, escape := "["+m[2]+"]", ""
+			if m[1] != "" {
+				left = "substr([" + m[1] + "], 1, 64)"
+			}
+			if m[5] != "" {
+				escape = ` ESCAPE '\'`
+			}
+			return left + " " + m[3] + " " + m[4] + escape
+		})
 	}
 	if q.order != "" {
 		text += " ORDER BY " + q.order
