@@ -16,6 +16,7 @@ import (
 	"archivolt/internal/cisco"
 	"archivolt/internal/cisco/bacpac"
 	"archivolt/internal/cisco/csvfile"
+	"archivolt/internal/cisco/oracle"
 	"archivolt/internal/cisco/postgres"
 	"archivolt/internal/cisco/sqlite"
 	"archivolt/internal/cisco/sqlserver"
@@ -169,10 +170,12 @@ func (a *Archive) addDatabase(ctx context.Context, scheme, name string, o Option
 		switch strings.ToLower(scheme) {
 		case "postgres", "postgresql":
 			return postgres.Open(ctx, name, postgres.Options{Schema: o.Schema, Table: table, Password: o.Password})
+		case "oracle":
+			return oracle.Open(ctx, name, oracle.Options{Schema: o.Schema, Table: table, Password: o.Password})
 		case "sqlserver":
 			return sqlserver.Open(ctx, name, sqlserver.Options{Schema: o.Schema, Table: table, Password: o.Password, AllowLocks: o.AllowLocks})
 		}
-		return nil, problem.New(problem.NoArchive, scheme+"://", "this is no kind of database that Archivolt reads", "name a postgres:// or sqlserver:// URL, or export the table and name the file")
+		return nil, problem.New(problem.NoArchive, scheme+"://", "this is no kind of database that Archivolt reads", "name a postgres://, sqlserver:// or oracle:// URL, or export the table and name the file")
 	}
 	t, err := open(o.Table)
 	if err != nil {

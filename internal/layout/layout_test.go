@@ -35,15 +35,16 @@ var rooms = map[string][]string{
 	"internal/cisco":          {"problem", "keys", "message", "stanza"},
 	"internal/cisco/bacpac":   {"problem", "cisco", "golang.org/x/text/encoding/charmap"},
 	"internal/cisco/csvfile":  {"problem", "cisco"},
+	"internal/cisco/oracle":   {"problem", "cisco", "github.com/sijms/go-ora/v2", "github.com/sijms/go-ora/v2/configurations", "github.com/sijms/go-ora/v2/network"},
 	"internal/cisco/postgres": {"problem", "cisco", "github.com/jackc/pgx/v5/pgconn"},
 	"internal/cisco/sqlserver": {"problem", "cisco",
 		"github.com/microsoft/go-mssqldb", "github.com/microsoft/go-mssqldb/msdsn"},
 	"internal/cisco/sqlserver/tdstest": { // plays SQL Server; for tests alone
 		"zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"},
 	"internal/cisco/sqlite":     {"problem", "cisco", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"},
-	"internal/cisco/sample":     {},                                                                                      // shares nothing with the reader it tests
-	"internal/cisco/sourcetest": {"cisco", "cisco/sample", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"}, // for tests only
-	"internal/archive":          {"problem", "message", "cisco", "cisco/bacpac", "cisco/csvfile", "cisco/postgres", "cisco/sqlite", "cisco/sqlserver"},
+	"internal/cisco/sample":     {},                                                                                                 // shares nothing with the reader it tests
+	"internal/cisco/sourcetest": {"cisco", "cisco/sample", "testenv", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"}, // for tests only
+	"internal/archive":          {"problem", "message", "cisco", "cisco/bacpac", "cisco/csvfile", "cisco/oracle", "cisco/postgres", "cisco/sqlite", "cisco/sqlserver"},
 	"internal/export":           {"message", "transcript"},
 	"internal/review":           {"message", "transcript"},
 	"internal/people":           {"problem", "message"},

@@ -15,6 +15,7 @@ import (
 
 	"archivolt/internal/cisco"
 	"archivolt/internal/cisco/sample"
+	"archivolt/internal/testenv"
 )
 
 // Table is a source under test.
@@ -40,7 +41,11 @@ type Finder interface {
 // Rows are what a store under test must hold: made-up messages, and values that
 // stores and their protocols stumble over.
 func Rows() []sample.Row {
-	rows := sample.New(sample.Options{Seed: 11, Utterances: 300}).Rows
+	utterances := 300
+	if testenv.Race {
+		utterances = 30
+	}
+	rows := sample.New(sample.Options{Seed: 11, Utterances: utterances}).Rows
 	odd := func(body, stanza string) {
 		r := rows[0]
 		r.Cells[9], r.Cells[10], r.Cells[11], r.Cells[12] = body, stanza, "", sample.NULL
@@ -78,10 +83,25 @@ func want(t *testing.T, rows []sample.Row, got cisco.Row) sample.Row {
 	return rows[i]
 }
 
+// Options tell what a store cannot hold.
+type Options struct {
+	EmptyIsNull bool // an empty text is NULL
+}
+
 // Run tests the source that open makes of rows, in whatever order it stores
 // them.
-func Run(t *testing.T, open func(t *testing.T, rows []sample.Row) Table) {
+func Run(t *testing.T, open func(t *testing.T, rows []sample.Row) Table) { RunWith(t, Options{}, open) }
+
+// RunWith is Run for a store that cannot hold everything.
+func RunWith(t *testing.T, o Options, open func(t *testing.T, rows []sample.Row) Table) {
 	rows := Rows()
+	for i := range rows {
+		for c, cell := range rows[i].Cells {
+			if o.EmptyIsNull && cell == "" {
+				rows[i].Cells[c] = sample.NULL
+			}
+		}
+	}
 	table := open(t, rows)
 	defer table.Close()
 	ctx := context.Background()
@@ -162,7 +182,11 @@ func Run(t *testing.T, open func(t *testing.T, rows []sample.Row) Table) {
 			return
 		}
 		random := rand.New(rand.NewPCG(5, 6))
-		for round := range 40 {
+		rounds := 40
+		if testenv.Race {
+			rounds = 4
+		}
+		for round := range rounds {
 			var l cisco.Lookup
 			for range 1 + random.IntN(5)*random.IntN(5)*random.IntN(50) {
 				r := rows[random.IntN(len(rows))]
