@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -56,13 +58,12 @@ func Open(path, table string) (*Source, error) {
 	if !info.Mode().IsRegular() {
 		return nil, problem.New(problem.Failed, path, "this is no file", "name the SQLite file itself")
 	}
-	if file, err := os.Open(path); err != nil { // says why better than the driver
+	name, err := location(path)
+	if err != nil {
 		return nil, err
-	} else {
-		file.Close()
 	}
 	s := &Source{path: path, size: info.Size()}
-	if s.conn, err = driver.OpenConn(path, driver.OpenReadOnly); err != nil {
+	if s.conn, err = driver.OpenConn(name, driver.OpenReadOnly|driver.OpenURI); err != nil {
 		return nil, s.failed(context.Background(), err, 0)
 	}
 	if err := s.open(table); err != nil {
@@ -70,6 +71,36 @@ func Open(path, table string) (*Source, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// location is what SQLite is told to open. A file in the mode of a write-ahead
+// log would make SQLite put files beside it even to read: where there is no
+// such log, nobody is writing, and the file is opened as one that cannot change.
+func location(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	u := url.URL{Scheme: "file", Path: filepath.ToSlash(absolute)}
+	if !strings.HasPrefix(u.Path, "/") {
+		u.Path = "/" + u.Path // a drive of Windows
+	}
+	var header [20]byte
+	n, _ := file.ReadAt(header[:], 0)                              // a short file is told by SQLite
+	if n == len(header) && header[18] == 2 && empty(path+"-wal") { // the version to write with (SQLite file format, 1.3.3)
+		u.RawQuery = "immutable=1"
+	}
+	return u.String(), nil
+}
+
+func empty(path string) bool {
+	info, err := os.Stat(path)
+	return err != nil || info.Size() == 0
 }
 
 func (s *Source) open(table string) error {

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	driver "zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
 	"archivolt/internal/cisco"
 	"archivolt/internal/cisco/sample"
 	"archivolt/internal/cisco/sourcetest"
@@ -95,6 +98,41 @@ func TestView(t *testing.T) {
 		return true
 	}); err != nil || rows != 1 {
 		t.Errorf("%d rows, %v", rows, err)
+	}
+}
+
+// TestNothingBeside: reading puts no file beside the archive, whatever its mode
+// and however odd its name.
+func TestNothingBeside(t *testing.T) {
+	for _, mode := range []string{"delete", "wal"} {
+		path := sourcetest.WriteSQLite(t, jm, sample.New(sample.Options{Seed: 2, Utterances: 20}).Rows)
+		conn, err := driver.OpenConn(path, driver.OpenReadWrite)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(sqlitex.ExecuteTransient(conn, "PRAGMA journal_mode = "+mode, nil), conn.Close()); err != nil {
+			t.Fatal(err)
+		}
+		odd := filepath.Join(t.TempDir(), "a b?c=1#d%20.db")
+		if err := os.Rename(path, odd); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(odd, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := 0
+		if err := s.Scan(context.Background(), cisco.ScanOptions{BatchBytes: 1}, func(b cisco.Batch) bool {
+			rows += b.Len()
+			entries, err := os.ReadDir(filepath.Dir(odd))
+			if err != nil || len(entries) != 1 {
+				t.Errorf("%s: %v, %v", mode, entries, err)
+			}
+			return rows < 20
+		}); err != nil || rows < 20 {
+			t.Errorf("%d rows, %v", rows, err)
+		}
+		s.Close()
 	}
 }
 
