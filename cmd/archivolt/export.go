@@ -108,21 +108,24 @@ func (c *exportCmd) write(a *app, src *archive.Archive, f *message.Filter, w io.
 		out = export.NewCSV(w, c.BOM)
 	}
 	if !c.Rows {
+		var r export.Record
 		account, err := review.Utterances(a.ctx, src, f, func(u *transcript.Utterance) error {
-			r := export.Utterance(u)
+			r = export.Utterance(u)
 			return out.Write(&r)
 		})
 		return &account, errors.Join(err, out.Close())
 	}
 	var account review.Account
+	var r export.Record
 	err := src.Rows(a.ctx, func(m *message.Message) error {
 		account.Add(m)
 		account.Rows++
-		s := review.RowSubject(m)
-		if !f.Match(&s) {
-			return nil
+		if !f.Everything() {
+			if s := review.RowSubject(m); !f.Match(&s) {
+				return nil
+			}
 		}
-		r := export.Row(m)
+		r = export.Row(m)
 		return out.Write(&r)
 	})
 	return &account, errors.Join(err, out.Close())

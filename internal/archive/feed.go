@@ -13,10 +13,10 @@ import (
 // Bounds of memory, in bytes of rows as their table stores them; opened they
 // take about twice as much.
 const (
-	bufferBudget  = 8 << 20   // rows on their way through the workers
-	waitingBudget = 8 << 20   // rows that wait for their turn in time
-	scanBudget    = 64 << 20  // the same in a table that can only be read from its beginning
-	ordinaryBatch = 256 << 10 // as sources make them
+	bufferBudget  = 8 << 20  // rows on their way through the workers
+	waitingBudget = 8 << 20  // rows that wait for their turn in time
+	scanBudget    = 64 << 20 // the same in a table that can only be read from its beginning
+	ordinaryBatch = 128 << 10
 	smallestBatch = 16 << 10
 )
 
@@ -72,7 +72,6 @@ type feed struct {
 	until   int
 	next    int                         // the one whose turn it is
 	waiting map[uint32]*message.Message // rows read before their turn
-	now     *message.Message
 }
 
 // feed starts reading p. among is how many tables are read at a time.

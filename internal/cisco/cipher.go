@@ -2,6 +2,7 @@ package cisco
 
 import (
 	"crypto/cipher"
+	"crypto/subtle"
 	"errors"
 	"slices"
 )
@@ -25,8 +26,9 @@ type cbc interface {
 // Decrypter decrypts values under one key. It is not safe for concurrent use;
 // make one for each goroutine.
 type Decrypter struct {
-	key  *Key
-	mode cipher.BlockMode
+	key     *Key
+	mode    cipher.BlockMode
+	scratch [BlockSize]byte
 }
 
 // NewDecrypter returns a Decrypter for k.
@@ -44,6 +46,20 @@ func (d *Decrypter) Decrypt(dst, ciphertext []byte) ([]byte, error) {
 		d.mode = cipher.NewCBCDecrypter(d.key.block, d.key.iv[:])
 	}
 	return decryptCBC(d.mode, dst, ciphertext)
+}
+
+// endsPadded tells whether ciphertext, which is whole blocks, ends in padding,
+// without which Decrypt fails. Of a long value that spares nearly all the work.
+func (d *Decrypter) endsPadded(ciphertext []byte) bool {
+	last := len(ciphertext) - BlockSize
+	before := d.key.iv[:]
+	if last > 0 {
+		before = ciphertext[last-BlockSize : last]
+	}
+	d.key.block.Decrypt(d.scratch[:], ciphertext[last:])
+	subtle.XORBytes(d.scratch[:], d.scratch[:], before)
+	_, ok := unpad(d.scratch[:])
+	return ok
 }
 
 // decryptBlocks appends the plaintext of whole blocks to dst, the padding

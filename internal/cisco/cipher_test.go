@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -129,6 +130,29 @@ func TestUnpad(t *testing.T) {
 		if _, ok := unpad(bytes.Repeat([]byte{1}, n)); ok {
 			t.Errorf("%d bytes were taken", n)
 		}
+	}
+}
+
+// TestEndsPadded compares the look at the last block with the whole way.
+func TestEndsPadded(t *testing.T) {
+	d := testKey(t).NewDecrypter()
+	random := rand.New(rand.NewPCG(1, 2))
+	padded := 0
+	for range 5000 {
+		ciphertext := make([]byte, BlockSize*(1+random.IntN(3)))
+		for i := range ciphertext {
+			ciphertext[i] = byte(random.Uint32())
+		}
+		_, err := d.Decrypt(nil, ciphertext)
+		if got := d.endsPadded(ciphertext); got != (err == nil) {
+			t.Fatalf("%x: %v, %v", ciphertext, got, err)
+		}
+		if err == nil {
+			padded++
+		}
+	}
+	if padded == 0 || padded == 5000 {
+		t.Fatalf("%d of 5000", padded)
 	}
 }
 

@@ -2,7 +2,6 @@ package cisco
 
 import (
 	"bytes"
-	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -38,6 +37,9 @@ type Decoder struct {
 	spare struct{ cipher, plain []byte }
 	jids  map[string]*jidEntry
 	st    stanza.Message
+	known []string // what the row's columns say, for the stanza to say again
+	last  struct{ body, thread, subject string }
+	start [minCiphertext / 4 * 3]byte // of the stanza, for Glance
 
 	settled map[string]string // one-block ciphertexts settled elsewhere: to fingerprints
 	lone    []byte            // body of the last row, if it is one block without an anchor
@@ -46,7 +48,6 @@ type Decoder struct {
 type keyState struct {
 	*Decrypter
 	fingerprint string
-	scratch     [BlockSize]byte
 }
 
 // jidEntry remembers what a JID cell is: conversations repeat their addresses,
@@ -59,7 +60,7 @@ type jidEntry struct {
 }
 
 // maxJIDs bounds the addresses remembered by a Decoder.
-const maxJIDs = 50_000
+const maxJIDs = 10_000
 
 // NewDecoder makes a Decoder that tries the given keys, which may be none.
 func NewDecoder(list ...*Key) *Decoder {
@@ -96,12 +97,11 @@ func (d *Decoder) Glance(row *Row) (plain bool, fingerprint string) {
 		}
 		return bytes.IndexByte(to, '@') >= 0 && bytes.IndexByte(from, '@') >= 0, ""
 	}
-	var block [minCiphertext / 4 * 3]byte
-	if n, err := strict.Decode(block[:], raw[:minCiphertext]); err != nil || n < BlockSize {
+	if n, err := strict.Decode(d.start[:], raw[:minCiphertext]); err != nil || n < BlockSize {
 		return false, ""
 	}
 	for _, k := range d.keys {
-		if k.opensTo(block[:], "<message") {
+		if k.opensTo(d.start[:], "<message") {
 			return false, k.fingerprint
 		}
 	}
@@ -121,7 +121,7 @@ func mayBeCiphertext(body []byte) bool {
 		case c == ' ':
 			return false
 		case c < utf8.RuneSelf:
-			if c > ' ' && c != 0x7f && c != '=' && c != '\\' && strings.IndexByte(base64Alphabet, c) < 0 {
+			if foreign[c] {
 				return false
 			}
 			i++
@@ -181,9 +181,21 @@ func (d *Decoder) Decode(row *Row, near Neighbours, m *message.Message) {
 	}
 	m.To, m.From = d.jid(&r.to, key), d.jid(&r.from, key)
 	if r.body.readable() {
-		m.Body = message.Text{Text: string(r.body.plain), Valid: true}
+		m.Body = message.Text{Text: again(&d.last.body, r.body.plain), Valid: true}
 	}
 	d.readStanza(&r.stanza, m)
+}
+
+// again is string(b), which is often the last one again: rows of one message
+// lie close together.
+func again(last *string, b []byte) string {
+	if len(b) == 0 {
+		return ""
+	}
+	if string(b) != *last {
+		*last = string(b)
+	}
+	return *last
 }
 
 // pick returns whichever of two columns holds a value: a text of more than
@@ -200,10 +212,10 @@ func (d *Decoder) plainColumns(row *Row, m *message.Message) {
 	if t, ok := ParseSentDate(row.Cells[SentDate]); ok {
 		m.Time = t
 	}
-	optional := func(c Column) message.Text {
-		return message.Text{Text: string(row.Cells[c]), Valid: row.Cells[c] != nil}
+	optional := func(c Column, last *string) message.Text {
+		return message.Text{Text: again(last, row.Cells[c]), Valid: row.Cells[c] != nil}
 	}
-	m.Subject, m.Thread = optional(Subject), optional(ThreadID)
+	m.Subject, m.Thread = optional(Subject, &d.last.subject), optional(ThreadID, &d.last.thread)
 	if c := row.Cells[MsgType]; len(c) > 0 {
 		m.Kind = kindOf(c[0] | 0x20)
 	} else {

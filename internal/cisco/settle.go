@@ -59,8 +59,17 @@ func (d *Decoder) classify(column Column, raw []byte) cell {
 		return c
 	}
 	begin := len(d.spare.cipher)
-	out, found, err := DecodeValue(d.spare.cipher, "", raw, Auto)
-	if err == nil && found != Raw {
+	out, ok := decodeBase64(d.spare.cipher, raw)
+	if !ok {
+		if !c.isStanza() && hasForeign(raw) {
+			return c // most texts: without the cost of finding out what else they are not
+		}
+		var found Encoding
+		var err error
+		out, found, err = DecodeValue(d.spare.cipher, "", raw, Auto)
+		ok = err == nil && found != Raw
+	}
+	if ok {
 		d.spare.cipher = out
 		c.ciphertext = out[begin:len(out):len(out)]
 		return c
@@ -162,18 +171,22 @@ func (d *Decoder) anchorByEnd(c *cell) *keyState {
 	}
 	for _, k := range d.keys {
 		plain, ok := d.try(k, c.ciphertext)
-		if ok && (plain[0] == '<' && IsText(plain) || bytes.HasSuffix(bytes.TrimSpace(plain), []byte("</message>"))) {
+		if ok && len(plain) > 0 && (plain[0] == '<' && IsText(plain) || bytes.HasSuffix(bytes.TrimSpace(plain), []byte("</message>"))) {
 			return k
 		}
 	}
 	return nil
 }
 
-// try decrypts into spare memory; the result holds until the next try.
+// try decrypts into spare memory; the result holds until the next try. Most
+// keys tried are wrong, and most of these show it in the last block.
 func (d *Decoder) try(k *keyState, ciphertext []byte) (plain []byte, ok bool) {
+	if !k.endsPadded(ciphertext) {
+		return nil, false
+	}
 	plain, err := k.Decrypt(d.spare.plain[:0], ciphertext)
 	d.spare.plain = plain
-	return plain, err == nil && len(plain) > 0
+	return plain, err == nil
 }
 
 // opensTo tells whether the first block of ciphertext begins with prefix, of
@@ -229,7 +242,7 @@ func (d *Decoder) settleByBody(body *cell, near Neighbours) (key *keyState, doub
 	}
 	var found []*keyState
 	for _, k := range d.keys {
-		if plain, err := k.Decrypt(d.spare.plain[:0], body.ciphertext); err == nil && IsText(plain) {
+		if plain, ok := d.try(k, body.ciphertext); ok && IsText(plain) {
 			found = append(found, k)
 		}
 	}
@@ -351,7 +364,7 @@ func holds(c *cell) string {
 
 // unopened judges a row that no key opens, or that has nothing to open.
 func (d *Decoder) unopened(r *cells, near Neighbours, m *message.Message) {
-	var names []string
+	names := make([]string, 0, len(r.strongest()))
 	onlyBody := true
 	for _, c := range r.strongest() {
 		shaped := c.ciphertext != nil || c.isJID() && c.cut != nil && !isJID(c.raw) || c.known != nil && c.known.shut || c.isStanza() && len(c.raw) > 0 && c.raw[0] != '<'

@@ -12,7 +12,8 @@ func (d *Decoder) readStanza(c *cell, m *message.Message) {
 		return
 	}
 	st := &d.st
-	err := st.Parse(c.plain)
+	d.known = append(d.known[:0], m.Body.Text, m.Thread.Text, m.Subject.Text, m.To.Raw, m.From.Raw, st.ID)
+	err := st.Parse(c.plain, d.known...)
 	m.StanzaRead = err == nil
 	if err != nil && m.Reason == "" {
 		m.Reason = c.column.String() + " is not read to its end: " + err.Error()

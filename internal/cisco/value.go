@@ -57,14 +57,9 @@ var strict = base64.StdEncoding.Strict()
 // The ciphertext is a positive multiple of BlockSize. object names the value
 // in errors, which never quote it.
 func DecodeValue(dst []byte, object string, data []byte, e Encoding) ([]byte, Encoding, error) {
-	// Nearly every value is plain Base64: that is decoded at once, and all
-	// else is looked at closely.
-	if (e == Auto || e == Base64) && !allHex(data) {
-		n := strict.DecodedLen(len(data))
-		out := slices.Grow(dst, n)[:len(dst)+n]
-		n, err := strict.Decode(out[len(dst):], data)
-		if err == nil && n > 0 && n%BlockSize == 0 && !bytes.HasPrefix(out[len(dst):], salted) && !allBase64(out[len(dst):len(dst)+n]) {
-			return out[:len(dst)+n], Base64, nil
+	if e == Auto || e == Base64 {
+		if out, ok := decodeBase64(dst, data); ok {
+			return out, Base64, nil
 		}
 	}
 	ciphertext, found, err := decodeValue(object, data, e)
@@ -90,6 +85,44 @@ func DecodeValue(dst []byte, object string, data []byte, e Encoding) ([]byte, En
 		return dst, found, badLength(object, ciphertext, found)
 	}
 	return append(dst, ciphertext...), found, nil
+}
+
+// decodeBase64 is DecodeValue for what nearly every value is: plain Base64 that
+// nothing else could be meant by. All else is left to a closer look.
+func decodeBase64(dst, data []byte) (out []byte, ok bool) {
+	if allHex(data) {
+		return dst, false
+	}
+	n := strict.DecodedLen(len(data))
+	out = slices.Grow(dst, n)[:len(dst)+n]
+	n, err := strict.Decode(out[len(dst):], data)
+	if err != nil || n == 0 || n%BlockSize != 0 || bytes.HasPrefix(out[len(dst):], salted) || allBase64(out[len(dst):len(dst)+n]) {
+		return dst, false
+	}
+	return out[:len(dst)+n], true
+}
+
+// foreign knows the ASCII characters that no ciphertext has in any encoding,
+// blanks and prefixes included.
+var foreign = func() (t [256]bool) {
+	for c := byte('!'); c < 0x7f; c++ {
+		t[c] = strings.IndexByte(base64Alphabet+`=\`, c) < 0
+	}
+	return t
+}()
+
+// hasForeign tells whether data holds such a character, so that DecodeValue
+// finds no encoding in it. In UTF-16 it may be half of another one.
+func hasForeign(data []byte) bool {
+	if len(data) == 0 || data[0] >= 0xfe {
+		return false
+	}
+	for _, c := range data {
+		if foreign[c] {
+			return true
+		}
+	}
+	return false
 }
 
 // countValues returns the number of lines that are values by themselves, or 0

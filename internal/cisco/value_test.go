@@ -3,9 +3,13 @@ package cisco
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf16"
 )
 
 // TestDecodeValue finds the encoding of one ciphertext written in many ways.
@@ -43,6 +47,39 @@ func TestDecodeValue(t *testing.T) {
 		if got, e, err := DecodeValue(nil, name, []byte(c.data), c.want); err != nil || e != c.want || !bytes.Equal(got, want) {
 			t.Errorf("%s, named: %v, %v", name, e, err)
 		}
+	}
+}
+
+// TestForeign writes ciphertexts with characters strewn in: where one of them
+// is foreign, there is no encoding in which the value is a ciphertext.
+func TestForeign(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	strewn := []string{"", "", "", " ", "\n", "\r\n", "=", `\`, "x", "-", ".", ",", "(", "<", "@", "\x7f", "\x00", "\u2028", "\u3000", "\u00a0", "\ufeff", "é", "\xff"}
+	found := 0
+	for range 50_000 {
+		value := Encoding(1 + random.IntN(2)).Encode(testKey(t).Encrypt(nil, make([]byte, random.IntN(40))))
+		for range random.IntN(3) {
+			at := random.IntN(len(value) + 1)
+			value = slices.Insert(value, at, []byte(strewn[random.IntN(len(strewn))])...)
+		}
+		if random.IntN(4) == 0 {
+			text := utf16.Encode([]rune("\ufeff" + string(value)))
+			order := []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian}[random.IntN(2)]
+			value = value[:0]
+			for _, unit := range text {
+				value = order.AppendUint16(value, unit)
+			}
+		}
+		_, e, err := DecodeValue(nil, "", value, Auto)
+		if err == nil && e != Raw {
+			found++
+			if hasForeign(value) {
+				t.Fatalf("%q is %v", value, e)
+			}
+		}
+	}
+	if found < 5000 {
+		t.Fatalf("%d ciphertexts", found)
 	}
 }
 

@@ -8,8 +8,7 @@ import (
 
 // JSONL writes one record on each line (docs/format/jsonl.md).
 type JSONL struct {
-	w   *bufio.Writer
-	buf []byte
+	w *bufio.Writer
 }
 
 // NewJSONL returns a writer to w.
@@ -18,7 +17,7 @@ func NewJSONL(w io.Writer) *JSONL { return &JSONL{w: bufio.NewWriterSize(w, 256<
 // Write writes one record. It is written by hand because every row of an
 // archive passes here; a test compares it with encoding/json.
 func (j *JSONL) Write(r *Record) error {
-	b := append(j.buf[:0], '{')
+	b := append(j.w.AvailableBuffer(), '{')
 	b = appendField(b, "time", r.Time)
 	b = appendField(b, "from", r.From)
 	b = appendField(b, "to", r.To)
@@ -56,7 +55,6 @@ func (j *JSONL) Write(r *Record) error {
 	}
 	b = appendField(b, "row", &r.Row)
 	b = append(b, '}', '\n')
-	j.buf = b
 	_, err := j.w.Write(b)
 	return err
 }

@@ -40,15 +40,15 @@ type Record struct {
 	Row        string   `json:"row"`
 }
 
-// orNull is a pointer to s, or nil for an empty text.
-func orNull(s string) *string {
-	if s == "" {
+// orNull is s, or nil for an empty text.
+func orNull(s *string) *string {
+	if *s == "" {
 		return nil
 	}
-	return &s
+	return s
 }
 
-func textOrNull(t message.Text) *string {
+func textOrNull(t *message.Text) *string {
 	if !t.Valid {
 		return nil
 	}
@@ -59,55 +59,64 @@ func timeOrNull(t time.Time) *string {
 	if t.IsZero() {
 		return nil
 	}
-	return orNull(t.UTC().Format(timeLayout))
+	text := t.UTC().Format(timeLayout)
+	return &text
 }
 
 // Place names a row: its file and its number in it.
-func Place(m *message.Message) string { return m.Source + ":" + strconv.FormatInt(m.Row, 10) }
+func Place(m *message.Message) string {
+	b := make([]byte, 0, 64)
+	return string(strconv.AppendInt(append(append(b, m.Source...), ':'), m.Row, 10))
+}
 
-// Utterance makes the record of a message and all its copies.
-func Utterance(u *transcript.Utterance) Record {
+// Utterance makes the record of a message and all its copies. It holds no
+// texts of its own, and is good as long as u is.
+func Utterance(u *transcript.Utterance) (r Record) {
 	m := &u.Row
-	r := common(m)
+	common(&r, m)
 	r.Time = timeOrNull(u.Time)
-	r.From, r.To, r.Room, r.Nick = orNull(u.From), orNull(u.To), orNull(u.Room), orNull(u.Nick)
-	r.Body, r.BodyFrom = textOrNull(u.Text), orNull(u.TextFrom)
+	r.From, r.To, r.Room, r.Nick = orNull(&u.From), orNull(&u.To), orNull(&u.Room), orNull(&u.Nick)
+	r.Body, r.BodyFrom = textOrNull(&u.Text), orNull(&u.TextFrom)
 	r.Recipients = u.Recipients
 	if r.Recipients == nil {
 		r.Recipients = []string{}
 	}
-	r.Direction = orNull(u.Directions)
+	r.Direction = orNull(&u.Directions)
 	r.Copies = u.Copies
 	return r
 }
 
-// Row makes the record of one stored row: what its columns say, unaltered.
-func Row(m *message.Message) Record {
-	r := common(m)
+// Row makes the record of one stored row: what its columns say, unaltered. It
+// is good as long as m is.
+func Row(m *message.Message) (r Record) {
+	common(&r, m)
 	r.Time = timeOrNull(m.Time)
-	r.From, r.To = orNull(m.From.Raw), orNull(m.To.Raw)
-	r.Body = textOrNull(m.Body)
+	r.From, r.To = orNull(&m.From.Raw), orNull(&m.To.Raw)
+	r.Body = textOrNull(&m.Body)
 	if m.Body.Valid {
-		r.BodyFrom = orNull("body")
+		r.BodyFrom = &bodyColumn
 	}
-	r.StanzaBody = textOrNull(m.StanzaBody)
+	r.StanzaBody = textOrNull(&m.StanzaBody)
 	r.Recipients = []string{}
 	if m.Direction != 0 {
-		r.Direction = orNull(string(rune(m.Direction)))
+		direction := string(rune(m.Direction))
+		r.Direction = &direction
 	}
 	r.Copies = 1
 	return r
 }
 
-func common(m *message.Message) Record {
-	r := Record{
-		Kind: m.Kind.String(), StanzaID: orNull(m.StanzaID), RefersTo: orNull(m.RefersTo),
-		Thread: textOrNull(m.Thread), Subject: textOrNull(m.Subject),
+// bodyColumn is what Record.BodyFrom of a row says.
+var bodyColumn = "body"
+
+func common(r *Record, m *message.Message) {
+	*r = Record{
+		Kind: m.Kind.String(), StanzaID: orNull(&m.StanzaID), RefersTo: orNull(&m.RefersTo),
+		Thread: textOrNull(&m.Thread), Subject: textOrNull(&m.Subject),
 		Reactions: m.Reactions, Files: m.Files, History: m.History,
-		Status: m.Status.String(), Reason: orNull(m.Reason), Key: orNull(m.Key), Table: m.Table, Row: Place(m),
+		Status: m.Status.String(), Reason: orNull(&m.Reason), Key: orNull(&m.Key), Table: m.Table, Row: Place(m),
 	}
 	if r.Subject == nil {
-		r.Subject = orNull(m.StanzaSubject)
+		r.Subject = orNull(&m.StanzaSubject)
 	}
-	return r
 }

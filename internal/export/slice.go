@@ -96,7 +96,8 @@ func (s *Slicer) Add(u *transcript.Utterance) error {
 		b = &building{Slice: Slice{Room: u.Room, Day: day, Part: s.parts[key]}, people: map[string]bool{}, byID: map[string]*Event{}}
 		s.open[key] = b
 	}
-	b.add(&Event{Record: Utterance(u), Time: u.Time}, u)
+	kept := *u // u is ours until we return
+	b.add(&Event{Record: Utterance(&kept), Time: u.Time}, &kept)
 	if len(b.Events) < MaxEvents {
 		return nil
 	}

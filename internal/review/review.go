@@ -59,7 +59,8 @@ func (a *Account) Add(m *message.Message) {
 }
 
 // Utterances gives every message of src that the filter chooses to fn, once
-// and in the order of time, and accounts for all rows. Rows that cannot be
+// and in the order of time, and accounts for all rows. The message is fn's
+// until it returns; its texts and lists may be kept. Rows that cannot be
 // read are messages too; only a filter that asks for words, people or rooms
 // leaves them out, since nobody can say whether it would choose them.
 func Utterances(ctx context.Context, src Source, f *message.Filter, fn func(*transcript.Utterance) error) (Account, error) {
@@ -69,9 +70,12 @@ func Utterances(ctx context.Context, src Source, f *message.Filter, fn func(*tra
 		if failed != nil {
 			return
 		}
-		if s := Subject(u); f.Match(&s) {
-			failed = fn(u)
+		if !f.Everything() {
+			if s := Subject(u); !f.Match(&s) {
+				return
+			}
 		}
+		failed = fn(u)
 	})
 	err := src.ByTime(ctx, func(m *message.Message) error {
 		account.Add(m)

@@ -57,7 +57,8 @@ func Search(ctx context.Context, src Source, f *message.Filter, around int, fn f
 			w.after--
 			return fn(Hit{Utterance: u, Conversation: name})
 		}
-		w.before = append(w.before, u)
+		kept := *u
+		w.before = append(w.before, &kept)
 		if len(w.before) > around {
 			w.before, w.parted = w.before[1:], true
 		}

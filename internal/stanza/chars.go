@@ -41,6 +41,9 @@ var class = func() (t [256]uint8) {
 // char returns the length of the character that begins b, or 0 if there is
 // none that XML 1.0 section 2.2 allows.
 func char(b []byte) int {
+	if len(b) > 1 && b[0] >= 0xc2 && b[0] < 0xe0 && b[1]&0xc0 == 0x80 {
+		return 2 // most letters that are not ASCII
+	}
 	r, n := utf8.DecodeRune(b)
 	if r == utf8.RuneError && n <= 1 || !allowed(r) {
 		return 0

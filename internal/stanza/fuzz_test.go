@@ -67,7 +67,7 @@ func walk(raw []byte) (o outline, err error) {
 var spaces = strings.NewReplacer("\t", " ", "\n", " ", "\r", " ")
 
 // FuzzParse: no panic; the strings are UTF-8; the id is the one of StartTagID;
-// a used message is read into as a fresh one. What Parse accepts encoding/xml
+// a used message is read into as a fresh one, and known texts change nothing. What Parse accepts encoding/xml
 // accepts, and finds the same id, body and thread; and it does not matter what
 // follows once the start tag is whole.
 func FuzzParse(f *testing.F) {
@@ -84,6 +84,13 @@ func FuzzParse(f *testing.F) {
 		err := m.Parse(raw)
 		if again := used.Parse(raw); !reflect.DeepEqual(again, err) || !reflect.DeepEqual(used, m) {
 			t.Fatalf("a used message: %v, %s\na fresh one: %v, %s", again, show(used), err, show(m))
+		}
+		known := []string{m.ID, "body", m.From}
+		for _, b := range m.Bodies {
+			known = append(known, b.Text)
+		}
+		if again := used.Parse(raw, known...); !reflect.DeepEqual(again, err) || !reflect.DeepEqual(used, m) {
+			t.Fatalf("with known texts: %v, %s\nwithout: %v, %s", again, show(used), err, show(m))
 		}
 		if id := StartTagID(raw); id != m.ID {
 			t.Fatalf("id %q and %q", id, m.ID)

@@ -45,6 +45,7 @@ type parser struct {
 	scanner
 	m         *Message // being read: outer or what it forwards
 	outer     *Message
+	known     []string
 	base      space // of m
 	outerBase space // of outer, while m is not
 	roles     [maxDepth + 1]role
@@ -63,11 +64,12 @@ type parser struct {
 
 var parsers = sync.Pool{New: func() any { return new(parser) }}
 
-// begin readies p for raw, or with nil lets go of what it held.
+// begin readies p for raw. What it held of the stanza before it lets go of here
+// or, when it lies idle, with the pool.
 func (p *parser) begin(m *Message, raw []byte) {
 	p.scanner.reset(raw)
 	clear(p.reactions[:cap(p.reactions)])
-	p.m, p.outer, p.base = m, m, spaceNone
+	p.m, p.outer, p.known, p.base = m, m, nil, spaceNone
 	p.lang, p.file, p.delay, p.held, p.parent = "", File{}, Delay{}, nil, ""
 	p.retract, p.reactsTo, p.reactions, p.layout = retraction{}, "", p.reactions[:0], layout{}
 	// One huge stanza must not cost memory forever.
@@ -77,6 +79,16 @@ func (p *parser) begin(m *Message, raw []byte) {
 	if cap(p.reactions) > 1<<10 {
 		p.reactions = nil
 	}
+}
+
+// string is string(b), without making one for what is known.
+func (p *parser) string(b []byte) string {
+	for _, k := range p.known {
+		if string(b) == k {
+			return k
+		}
+	}
+	return string(b)
 }
 
 // start reads the root's start tag. Afterwards p.attrs are the message's; they
@@ -265,12 +277,12 @@ func (p *parser) closed(r, parent role) {
 	case inMessage:
 		p.m, p.base = p.outer, p.outerBase
 	case inBody:
-		m.Bodies = append(m.Bodies, LangText{p.lang, string(p.text)})
+		m.Bodies = append(m.Bodies, LangText{p.lang, p.string(p.text)})
 	case inSubject:
-		m.Subjects = append(m.Subjects, LangText{p.lang, string(p.text)})
+		m.Subjects = append(m.Subjects, LangText{p.lang, p.string(p.text)})
 	case inThread:
 		if m.Thread == "" {
-			m.Thread, m.ParentThread = string(p.text), p.parent
+			m.Thread, m.ParentThread = p.string(p.text), p.parent
 		}
 	case inXHTMLBody, inXHTMLBlock, inXHTMLPre:
 		p.closeXHTML(r)

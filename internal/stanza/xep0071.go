@@ -100,6 +100,6 @@ func (p *parser) closeXHTML(r role) {
 	case inXHTMLPre:
 		p.layout.pre--
 	case inXHTMLBody:
-		p.m.XHTML = string(bytes.Trim(p.text, "\n"))
+		p.m.XHTML = p.string(bytes.Trim(p.text, "\n"))
 	}
 }

@@ -79,12 +79,15 @@ type Collapser struct {
 	seed    maphash.Seed
 	pending queue
 	tables  [numTables]map[uint64][]*entry // of what is pending
+	empty   [][]*entry                     // lists that tables have no use for now
+	spare   []*entry                       // likewise
 	now     time.Time
 	serial  int64
 }
 
 // New returns a Collapser that hands every utterance to emit, in the order of
-// time. The utterance is emit's to keep.
+// time. The utterance is emit's until it returns; its texts and lists may be
+// kept.
 func New(emit func(*Utterance)) *Collapser {
 	c := &Collapser{emit: emit, seed: maphash.MakeSeed()}
 	for i := range c.tables {
@@ -108,12 +111,18 @@ type slot struct {
 	at  int
 }
 
-func (c *Collapser) put(table int, key uint64, e *entry) {
+// put enters e under a key of the row r.
+func (c *Collapser) put(table int, r *row, e *entry) {
 	if e.slots[table].key != 0 {
 		return
 	}
-	e.slots[table] = slot{key, len(c.tables[table][key])}
-	c.tables[table][key] = append(c.tables[table][key], e)
+	key := r.keys[table]
+	list := c.tables[table][key]
+	if last := len(c.empty) - 1; list == nil && last >= 0 {
+		list, c.empty = c.empty[last], c.empty[:last]
+	}
+	e.slots[table] = slot{key, len(list)}
+	c.tables[table][key] = append(list, e)
 }
 
 // forget takes e out of a table, in constant time.
@@ -130,6 +139,7 @@ func (c *Collapser) forget(table int, e *entry) {
 	e.slots[table] = slot{}
 	if len(list) == 1 {
 		delete(c.tables[table], s.key)
+		c.empty = append(c.empty, list[:0])
 		return
 	}
 	c.tables[table][s.key] = list[:len(list)-1]
@@ -167,13 +177,13 @@ func (c *Collapser) Add(m *message.Message) {
 		c.release(c.now.Add(-Window))
 	}
 	row := c.look(m)
-	if e := c.find(row); e != nil {
+	if e := c.find(&row); e != nil {
 		c.Counts.Copies++
-		c.join(e, row)
+		c.join(e, &row)
 		heap.Fix(&c.pending, e.index)
 		return
 	}
-	c.start(row)
+	c.start(&row)
 	if len(c.pending) > maxPending {
 		c.send(heap.Pop(&c.pending).(*entry))
 	}
@@ -210,6 +220,25 @@ func (c *Collapser) send(e *entry) {
 		c.Counts.Utterances++
 	}
 	c.emit(&e.Utterance)
+	if len(c.spare) < maxSpare {
+		clear(e.clients)
+		*e = entry{clients: e.clients[:0]}
+		c.spare = append(c.spare, e)
+	}
+}
+
+// maxSpare bounds the utterances whose memory is kept for others.
+const maxSpare = 1000
+
+// entry returns an empty one.
+func (c *Collapser) entry() *entry {
+	last := len(c.spare) - 1
+	if last < 0 {
+		return &entry{}
+	}
+	e := c.spare[last]
+	c.spare = c.spare[:last]
+	return e
 }
 
 // unread tells whether nothing that was said can be read.
@@ -227,6 +256,7 @@ type row struct {
 	delivery string // bare address that this copy went to
 	text     message.Text
 	textFrom string
+	keys     [numTables]uint64 // under which it is looked for
 }
 
 // look finds out who spoke, to whom, and where.
@@ -260,38 +290,33 @@ func (c *Collapser) look(m *message.Message) row {
 	if m.Direction == message.Out && !m.Carbon || m.Table != "" {
 		r.delivery = ""
 	}
+	c.identify(&r)
 	return r
 }
 
-// key hashes the parts of an identity; it is never 0.
-func (c *Collapser) key(parts ...string) uint64 {
-	var h maphash.Hash
-	h.SetSeed(c.seed)
+// identify hashes the parts of the row's identities.
+func (c *Collapser) identify(r *row) {
+	people := c.key(2, r.sender, r.to)
+	if r.room != "" {
+		people = c.key(1, r.room)
+	}
+	r.keys[byID] = c.key(people, r.StanzaID)
+	r.keys[byMessage] = c.key(r.keys[byID], r.text.Text)
+	r.keys[byText] = c.key(people, r.Thread.Text, r.text.Text)
+	r.keys[byTextOnly] = r.keys[byText]
+}
+
+// key hashes more parts of an identity into the key of the first; it is never 0.
+func (c *Collapser) key(of uint64, parts ...string) uint64 {
+	const odd = 0x9e3779b97f4a7c15 // so that the order of the parts counts
 	for _, p := range parts {
-		h.WriteString(p)
-		h.WriteByte(0)
+		of = of*odd ^ maphash.String(c.seed, p)
 	}
-	return h.Sum64() | 1
-}
-
-func (r *row) idParts() []string {
-	if r.room != "" {
-		return []string{"room", r.room, r.StanzaID}
-	}
-	return []string{"pair", r.sender, r.to, r.StanzaID}
-}
-
-func (r *row) messageParts() []string { return append(r.idParts(), r.text.Text) }
-
-func (r *row) textParts() []string {
-	if r.room != "" {
-		return []string{"room", r.room, r.Thread.Text, r.text.Text}
-	}
-	return []string{"pair", r.sender, r.to, r.Thread.Text, r.text.Text}
+	return of | 1
 }
 
 // find returns the utterance that r is a copy of, or nil.
-func (c *Collapser) find(r row) *entry {
+func (c *Collapser) find(r *row) *entry {
 	if r.sender == "" && r.room == "" && r.to == "" {
 		return nil // nobody can say whose copy this would be
 	}
@@ -303,21 +328,20 @@ func (c *Collapser) find(r row) *entry {
 	if !r.text.Valid {
 		return nil
 	}
-	key := c.key(r.textParts()...)
 	var fits candidates
 	consider := func(e *entry) {
 		switch {
-		case !e.sameSpeaker(&r) || !e.sameText(&r) || r.Time.Sub(e.first) > ShortWindow:
+		case !e.sameSpeaker(r) || !e.sameText(r) || r.Time.Sub(e.first) > ShortWindow:
 		case r.idLost() || e.idLost, r.StanzaID == "" && !slices.Contains(e.clients, r.client()):
 			// One of the two has an id that cannot be read, or neither has one.
-			fits.add(e, &r)
+			fits.add(e, r)
 		}
 	}
-	for _, e := range c.tables[byText][key] {
+	for _, e := range c.tables[byText][r.keys[byText]] {
 		consider(e)
 	}
 	if fits == (candidates{}) && r.idLost() {
-		for _, e := range c.tables[byTextOnly][key] {
+		for _, e := range c.tables[byTextOnly][r.keys[byTextOnly]] {
 			consider(e)
 		}
 	}
@@ -379,13 +403,13 @@ func (r *row) idLost() bool { return r.StanzaID == "" && r.Status == message.Dam
 
 // findByID looks for the same id: with the same text, or, where one of the two
 // texts cannot be read, if only one utterance fits.
-func (c *Collapser) findByID(r row) *entry {
-	near := func(e *entry) bool { return e.sameSpeaker(&r) && r.Time.Sub(e.first) <= Window }
+func (c *Collapser) findByID(r *row) *entry {
+	near := func(e *entry) bool { return e.sameSpeaker(r) && r.Time.Sub(e.first) <= Window }
 	if r.text.Valid {
 		var fits candidates
-		for _, e := range c.tables[byMessage][c.key(r.messageParts()...)] {
-			if near(e) && e.sameText(&r) {
-				fits.add(e, &r)
+		for _, e := range c.tables[byMessage][r.keys[byMessage]] {
+			if near(e) && e.sameText(r) {
+				fits.add(e, r)
 			}
 		}
 		if e := fits.best(true); e != nil {
@@ -393,7 +417,7 @@ func (c *Collapser) findByID(r row) *entry {
 		}
 	}
 	var only *entry
-	for i, e := range c.tables[byID][c.key(r.idParts()...)] {
+	for i, e := range c.tables[byID][r.keys[byID]] {
 		if !near(e) || r.text.Valid && e.Text.Valid {
 			if i == maxSameID {
 				return nil
@@ -439,9 +463,10 @@ func (e *entry) sameSpeaker(r *row) bool {
 }
 
 // start makes a new utterance of r.
-func (c *Collapser) start(r row) {
+func (c *Collapser) start(r *row) {
 	c.serial++
-	e := &entry{first: r.Time, serial: c.serial}
+	e := c.entry()
+	e.first, e.serial = r.Time, c.serial
 	e.Row, e.Time, e.Room = *r.Message, r.Time, r.room
 	if r.room == "" {
 		e.To = r.to
@@ -453,7 +478,7 @@ func (c *Collapser) start(r row) {
 }
 
 // join adds the row r to the utterance.
-func (c *Collapser) join(e *entry, r row) {
+func (c *Collapser) join(e *entry, r *row) {
 	e.Copies++
 	if e.From == "" {
 		e.From = r.sender
@@ -475,10 +500,9 @@ func (c *Collapser) join(e *entry, r row) {
 	}
 	switch r.Direction {
 	case message.In, message.Out:
-		if d := string(r.Direction); !strings.Contains(e.Directions, d) {
-			e.Directions += d
-		}
-		if e.Directions == "OI" {
+		if d := string(r.Direction); e.Directions == "" {
+			e.Directions = d
+		} else if e.Directions != d {
 			e.Directions = "IO"
 		}
 	}
@@ -505,10 +529,10 @@ func (c *Collapser) join(e *entry, r row) {
 }
 
 // register enters the utterance under what r adds to the knowledge of it.
-func (c *Collapser) register(e *entry, r row) {
+func (c *Collapser) register(e *entry, r *row) {
 	if r.StanzaID != "" {
 		e.idLost = false
-		c.put(byID, c.key(r.idParts()...), e)
+		c.put(byID, r, e)
 		c.forget(byText, e)
 	}
 	if !r.text.Valid {
@@ -516,10 +540,10 @@ func (c *Collapser) register(e *entry, r row) {
 	}
 	switch {
 	case r.StanzaID != "":
-		c.put(byMessage, c.key(r.messageParts()...), e)
-		c.put(byTextOnly, c.key(r.textParts()...), e)
+		c.put(byMessage, r, e)
+		c.put(byTextOnly, r, e)
 	case e.slots[byID].key == 0:
-		c.put(byText, c.key(r.textParts()...), e)
+		c.put(byText, r, e)
 	}
 }
 
