@@ -35,13 +35,16 @@ type Slice struct {
 	Room   string    // bare address of the room, or "" for two people
 	People []string  // bare addresses of all who take part, sorted
 	Day    time.Time // midnight in the zone; zero for messages without a date
-	Part   int       // from 1; more than 1 where a day is longer than MaxEvents
+	Part   int       // from 1; more than 1 where a day is longer than MaxEvents or MaxBytes
 	Events []*Event  // in the order of time
 }
 
-// MaxEvents bounds the events of a slice. RSMF 2.0 allows more; review
-// platforms open no more than this in reasonable time.
-const MaxEvents = 10_000
+// Bounds of a slice. RSMF allows 10,000 events and 2 GB; a slice is held in
+// memory, so its texts are bounded by far less.
+const (
+	MaxEvents = 10_000
+	MaxBytes  = 32 << 20 // of texts
+)
 
 // Event is one message with what was later done to it, as far as that happened
 // on the same day. What came later is an event of its own.
@@ -66,6 +69,8 @@ type Slicer struct {
 // building is a slice under construction.
 type building struct {
 	Slice
+	count  int // of messages, those put with others too
+	bytes  int // of texts
 	people map[string]bool
 	byID   map[string]*Event // the last message of each stanza id
 }
@@ -98,7 +103,8 @@ func (s *Slicer) Add(u *transcript.Utterance) error {
 	}
 	kept := *u // u is ours until we return
 	b.add(&Event{Record: Utterance(&kept), Time: u.Time}, &kept)
-	if len(b.Events) < MaxEvents {
+	b.bytes += len(u.Text.Text) + len(u.Row.StanzaBody.Text) + len(u.Row.StanzaSubject)
+	if b.count++; b.count < MaxEvents && b.bytes < MaxBytes {
 		return nil
 	}
 	delete(s.open, key)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"archivolt/internal/message"
 	"archivolt/internal/transcript"
 )
 
@@ -67,5 +68,15 @@ func TestLongDay(t *testing.T) {
 	}
 	if events != 2*MaxEvents+5 || parts != 3 {
 		t.Errorf("%d events in %d parts", events, parts)
+	}
+	events, parts = 0, 0
+	long := message.Text{Text: strings.Repeat("x", MaxBytes/4), Valid: true}
+	for i := range 9 {
+		if err := s.Add(&transcript.Utterance{From: "a@x", To: "b@x", Time: noon.AddDate(0, 0, 1).Add(time.Duration(i) * time.Millisecond), Text: long}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil || events != 9 || parts != 3 {
+		t.Errorf("%d long events in %d parts, %v", events, parts, err)
 	}
 }

@@ -45,7 +45,7 @@ var rooms = map[string][]string{
 	"internal/cisco/sample":     {},                                                                                                 // shares nothing with the reader it tests
 	"internal/cisco/sourcetest": {"cisco", "cisco/sample", "testenv", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"}, // for tests only
 	"internal/archive":          {"problem", "message", "cisco", "cisco/bacpac", "cisco/csvfile", "cisco/oracle", "cisco/postgres", "cisco/sqlite", "cisco/sqlserver"},
-	"internal/export":           {"message", "transcript"},
+	"internal/export":           {"problem", "message", "transcript"},
 	"internal/review":           {"message", "transcript"},
 	"internal/people":           {"problem", "message"},
 	"internal/config":           {"problem", "go.yaml.in/yaml/v3"},
@@ -55,7 +55,7 @@ var rooms = map[string][]string{
 
 // testOnly may be imported by test files alone.
 var testOnly = []string{"testenv", "cisco/sample", "cisco/sourcetest", "transcript", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid",
-	"cisco/sqlserver/tdstest", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex", "github.com/sqlc-dev/teesql/parser", "github.com/jackc/pgx/v5/pgconn"}
+	"cisco/sqlserver/tdstest", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex", "github.com/sqlc-dev/teesql/parser", "github.com/santhosh-tekuri/jsonschema/v6", "github.com/jackc/pgx/v5/pgconn"}
 
 // rsaDecryption is allowed in these packages only: no network surface may be
 // asked to decrypt with an RSA key.
