@@ -265,3 +265,40 @@ func TestFilters(t *testing.T) {
 }
 
 func diff(a, b int) int { return max(a, b) - min(a, b) }
+
+// TestWordsWithFurtherArchives: words stay words when --also adds archives.
+func TestWordsWithFurtherArchives(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, body := range map[string]string{"one.csv": "see two.csv please", "two.csv": "the merger"} {
+		if err := os.WriteFile(name, []byte("to_jid,from_jid,sent_date,body_string\na@x,b@x,2024-01-31 09:00:00,"+body+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stdout, stderr, code := runApp(t, "", "search", "one.csv", "merger", "--also", "two.csv", "--json")
+	if code != 0 || strings.Count(stdout, "\n") != 1 || !strings.Contains(stdout, "the merger") {
+		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+	}
+}
+
+// TestDamagedInFolder: an archive that cannot be read is not passed over, as
+// other files in a folder are.
+func TestDamagedInFolder(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("all", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"jm.csv": "to_jid,from_jid,sent_date,body_string\na@x,b@x,2024-01-31 09:00:00,hi\n", "notes.txt": "no table", "bad.db": "SQLite format 3\x00 and nothing more"} {
+		if err := os.WriteFile(filepath.Join("all", name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, stderr, code := runApp(t, "", "users", "all"); code != 1 || !strings.Contains(stderr, "bad.db") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	if err := os.Remove("all/bad.db"); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, code := runApp(t, "", "users", "all"); code != 0 || !strings.Contains(stderr, "notes.txt is passed over") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+}

@@ -187,7 +187,7 @@ func versionText() string {
 // note prints a line about what is being done, unless --quiet or --json.
 func (a *app) note(format string, args ...any) {
 	if !a.quiet && !a.json {
-		fmt.Fprintf(a.err, "archivolt: "+format+"\n", args...)
+		fmt.Fprintf(a.err, "archivolt: %s\n", safe(fmt.Sprintf(format, args...))) // names of files and tables are not ours
 	}
 }
 

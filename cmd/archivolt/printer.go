@@ -1,8 +1,8 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
-	"io"
 	"strings"
 
 	"archivolt/internal/archive"
@@ -13,7 +13,7 @@ import (
 // printer shows messages to a person. Every text is hostile: control
 // characters never reach the output.
 type printer struct {
-	w      io.Writer
+	w      *bufio.Writer
 	flags  *archiveFlags
 	words  []string // to highlight
 	colour bool
@@ -49,6 +49,9 @@ func (p *printer) heading(u *transcript.Utterance) {
 		where = "room " + safe(message.Unescape(u.Room))
 		if r, ok := p.room(u.Room); ok && r.Name != "" {
 			where = "room " + safe(r.Name) + " <" + safe(message.Unescape(u.Room)) + ">"
+		}
+		if u.RoomWas != "" {
+			where += ", formerly " + safe(message.Unescape(u.RoomWas))
 		}
 	case u.From == "" && u.To == "":
 		where = "unknown people"
@@ -86,7 +89,13 @@ func (p *printer) message(u *transcript.Utterance, hit bool) error {
 	// Further lines are indented, so that no message can pass itself off as
 	// the next one.
 	text = strings.ReplaceAll(text, "\n", "\n    | ")
-	_, err := fmt.Fprintf(p.w, "%s %s %s: %s\n", mark, p.style(dim, at), p.style(bold, who), text)
+	line := fmt.Sprintf("%s %s %s: %s\n", mark, p.style(dim, at), p.style(bold, who), text)
+	if len(line) > p.w.Available() { // no message is cut where the output breaks off
+		if err := p.w.Flush(); err != nil {
+			return err
+		}
+	}
+	_, err := p.w.WriteString(line)
 	return err
 }
 

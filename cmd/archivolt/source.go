@@ -65,7 +65,7 @@ func (f *archiveFlags) open(a *app, args []string) (*archive.Archive, []string, 
 		if len(args) == 0 {
 			return nil, nil, problem.New(problem.Usage, "", "no archive was named", "name the exported table, such as jm.csv, or a --profile")
 		}
-		paths, args = args[:1], args[1:]
+		paths, args = args[:1:1], args[1:] // of its own: further archives are appended
 	}
 	var err error
 	if f.zone, err = time.LoadLocation(f.Timezone); err != nil {

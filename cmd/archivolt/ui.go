@@ -61,7 +61,7 @@ func (a *app) printProblemJSON(p *problem.Error, exit int) {
 }
 
 func (a *app) printProblem(p *problem.Error) {
-	fmt.Fprintf(a.err, "archivolt: %s\n", p.Error())
+	fmt.Fprintf(a.err, "archivolt: %s\n", safe(p.Error()))
 	if p.Try != "" {
 		fmt.Fprintf(a.err, "  try: %s\n", p.Try)
 	}

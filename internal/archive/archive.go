@@ -19,14 +19,13 @@ import (
 type Archive struct {
 	Progress func(done, total int64) // bytes read of those to read, -1 if nobody knows; may be nil
 
-	parts     []*part
-	databases []database
-	rooms     rooms
-	keys      []*cisco.Key
-	settled   map[string]string // see cisco.Decoder.SetSettled
-	surveyed  bool
-	overlap   int // of the parts, in time
-	notes     []string
+	parts    []*part
+	rooms    []*rooms // of each database
+	keys     []*cisco.Key
+	settled  map[string]string // see cisco.Decoder.SetSettled
+	surveyed bool
+	overlap  int // of the parts, in time
+	notes    []string
 
 	done, total int64 // bytes read in this pass, and those to read
 }
@@ -37,7 +36,7 @@ type part struct {
 	path  string // or URL
 	table table
 
-	rooms *rooms // of the archive
+	rooms *rooms // of its database; nil for a file
 	index index
 	near  map[int64]cisco.Neighbours // of rows that a neighbour may settle, by number
 	way   way                        // in which it is read in the order of time

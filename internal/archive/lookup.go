@@ -29,6 +29,10 @@ func (a *Archive) LookUp(ctx context.Context, addresses []string) (notes []strin
 	looked := 0
 	for _, p := range a.parts {
 		f, ok := p.table.(finder)
+		if _, small := p.table.(*transfers); small {
+			notes = append(notes, p.name+" is read whole")
+			continue
+		}
 		if !ok {
 			notes = append(notes, p.name+" is read whole: only databases look up")
 			continue

@@ -78,8 +78,8 @@ func (a *Archive) add(ctx context.Context, name string, o Options) error {
 		}
 		if err := a.addFile(ctx, filepath.Join(name, e.Name()), o); err != nil {
 			var p *problem.Error
-			if !errors.As(err, &p) {
-				return err
+			if !errors.As(err, &p) || isDatabase(filepath.Join(name, e.Name())) && p.Class != problem.NoArchive {
+				return err // an archive that cannot be read is not passed over
 			}
 			a.notes = append(a.notes, fmt.Sprintf("%s is passed over: %s", p.Object, p.What))
 			continue
@@ -104,14 +104,14 @@ func (a *Archive) addFile(ctx context.Context, path string, o Options) error {
 		return err
 	}
 	name := filepath.Base(path)
-	again := func(table string) (table, error) {
-		o.Table = table
+	again := func(schema, table string) (table, error) {
+		o.Schema, o.Table = schema, table
 		return openFile(path, o)
 	}
 	if slices.ContainsFunc(a.parts, func(q *part) bool { return q.name == name }) {
 		name = filepath.ToSlash(path) // every node's export may be called jm.csv
 	}
-	return a.addTables(ctx, name, path, t, o.Table, again)
+	return a.addTables(ctx, name, path, t, again)
 }
 
 // openFile opens a file by what it begins with.
@@ -127,6 +127,13 @@ func openFile(path string, o Options) (table, error) {
 		return bacpac.Open(path, bacpac.Options{Schema: o.Schema, Table: o.Table})
 	}
 	return csvfile.Open(path)
+}
+
+// isDatabase tells whether a file is one that holds tables, whatever is wrong
+// with it.
+func isDatabase(path string) bool {
+	begin, err := beginning(path, len(sqlite.Magic))
+	return err == nil && bytes.HasPrefix(begin, []byte(sqlite.Magic)) || strings.EqualFold(filepath.Ext(path), ".bacpac")
 }
 
 // beginning reads the first n bytes of a file, or all if it has less. What is
@@ -166,22 +173,22 @@ func (a *Archive) addDatabase(ctx context.Context, scheme, name string, o Option
 			return nil
 		}
 	}
-	open := func(table string) (table, error) {
+	open := func(schema, table string) (table, error) {
 		switch strings.ToLower(scheme) {
 		case "postgres", "postgresql":
-			return postgres.Open(ctx, name, postgres.Options{Schema: o.Schema, Table: table, Password: o.Password})
+			return postgres.Open(ctx, name, postgres.Options{Schema: schema, Table: table, Password: o.Password})
 		case "oracle":
-			return oracle.Open(ctx, name, oracle.Options{Schema: o.Schema, Table: table, Password: o.Password})
+			return oracle.Open(ctx, name, oracle.Options{Schema: schema, Table: table, Password: o.Password})
 		case "sqlserver":
-			return sqlserver.Open(ctx, name, sqlserver.Options{Schema: o.Schema, Table: table, Password: o.Password, AllowLocks: o.AllowLocks})
+			return sqlserver.Open(ctx, name, sqlserver.Options{Schema: schema, Table: table, Password: o.Password, AllowLocks: o.AllowLocks})
 		}
 		return nil, problem.New(problem.NoArchive, scheme+"://", "this is no kind of database that Archivolt reads", "name a postgres://, sqlserver:// or oracle:// URL, or export the table and name the file")
 	}
-	t, err := open(o.Table)
+	t, err := open(o.Schema, o.Table)
 	if err != nil {
 		return err
 	}
-	return a.addTables(ctx, serverAndDatabase(name), name, t, o.Table, open)
+	return a.addTables(ctx, serverAndDatabase(name), name, t, open)
 }
 
 // hasPassword tells whether a URL holds a password, in its user part or among
@@ -210,39 +217,48 @@ func serverAndDatabase(name string) string {
 		return "database"
 	}
 	text := u.Host + u.Path
-	if d := u.Query().Get("database"); d != "" {
-		text += "/" + d
+	for _, parameter := range []string{"host", "database", "dbname"} {
+		if v := u.Query().Get(parameter); v != "" {
+			text += "/" + v
+		}
 	}
-	return strings.TrimPrefix(text, "/")
+	return strings.ReplaceAll(strings.Trim(text, "/"), "//", "/")
 }
 
 // addTables adds a table JM, and of a database also the others that say what
 // was said: each is opened by itself, since all are read at the same time.
-func (a *Archive) addTables(ctx context.Context, name, path string, t table, jm string, open func(table string) (table, error)) error {
+func (a *Archive) addTables(ctx context.Context, name, path string, t table, open func(schema, table string) (table, error)) error {
 	a.addTable(name, path, t)
 	d, ok := t.(database)
-	if !ok || strings.EqualFold(jm, roomArchive) {
+	if !ok {
 		return nil
 	}
-	a.databases = append(a.databases, d)
+	schema, jm := d.TableName()
+	known := &rooms{database: d}
+	a.rooms = append(a.rooms, known)
+	defer func(first int) {
+		for _, p := range a.parts[first:] {
+			p.rooms = known
+		}
+	}(len(a.parts) - 1)
 	for _, other := range []string{roomArchive, fileLog} {
 		has, err := d.HasTable(ctx, other)
 		if err != nil {
 			return err
 		}
-		if !has {
+		if !has || strings.EqualFold(jm, other) {
 			continue
 		}
 		name := name + "/" + other
 		if other == fileLog {
-			t, err := open(jm)
+			t, err := open(schema, jm)
 			if err != nil {
 				return err
 			}
 			a.addTable(name, path+"#"+other, &transfers{database: t.(database)})
 			continue
 		}
-		t, err := open(other)
+		t, err := open(schema, other)
 		if err != nil {
 			return err
 		}
@@ -252,7 +268,7 @@ func (a *Archive) addTables(ctx context.Context, name, path string, t table, jm 
 }
 
 func (a *Archive) addTable(name, path string, t table) {
-	a.parts = append(a.parts, &part{name: name, path: path, table: t, rooms: &a.rooms})
+	a.parts = append(a.parts, &part{name: name, path: path, table: t})
 	for _, n := range t.Notes() {
 		a.notes = append(a.notes, name+" "+n)
 	}

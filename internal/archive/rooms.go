@@ -25,54 +25,50 @@ type Room struct {
 	Type    string // ad-hoc or persistent
 }
 
-// rooms is what the tables of rooms tell. It is filled by the survey and only
-// read later.
+// rooms is what the tables of rooms in one database tell of this database's
+// messages. It is filled by the survey and only read later.
 type rooms struct {
+	database database
+
 	known   map[string]Room   // by bare address
 	current map[string]string // by localpart the address, "" if more than one room has it
 	owners  map[string]string // by room@service/nick the bare address, "" if more than one had it
 }
 
-// readRooms reads the tables of rooms of all databases.
-func (a *Archive) readRooms(ctx context.Context) error {
-	r := &a.rooms
+// read reads the tables of rooms.
+func (r *rooms) read(ctx context.Context) error {
 	r.known, r.current, r.owners = map[string]Room{}, map[string]string{}, map[string]string{}
-	for _, d := range a.databases {
-		_, err := d.Table(ctx, roomTable, []string{"ROOM_JID", "SUBJECT", "TYPE", "CONFIG"}, func(cells [][]byte) error {
-			bare := message.ParseJID(string(cells[0])).Bare
-			if bare == "" {
-				return nil
-			}
-			r.known[bare] = Room{Name: roomName(string(cells[3])), Subject: string(cells[1]), Type: string(cells[2])}
-			local, _, _ := strings.Cut(bare, "@")
-			if other, ok := r.current[local]; ok && other != bare {
-				r.current[local] = ""
-			} else {
-				r.current[local] = bare
-			}
+	_, err := r.database.Table(ctx, roomTable, []string{"ROOM_JID", "SUBJECT", "TYPE", "CONFIG"}, func(cells [][]byte) error {
+		bare := message.ParseJID(string(cells[0])).Bare
+		if bare == "" {
 			return nil
-		})
-		if err != nil {
-			return err
 		}
-		_, err = d.Table(ctx, userTable, []string{"NICK_JID", "REAL_JID"}, func(cells [][]byte) error {
-			nick, real := message.ParseJID(string(cells[0])), message.ParseJID(string(cells[1]))
-			if nick.Resource == "" || real.Bare == "" {
-				return nil
-			}
-			key := nick.Bare + "/" + nick.Resource
-			if other, ok := r.owners[key]; ok && other != real.Bare {
-				r.owners[key] = ""
-			} else {
-				r.owners[key] = real.Bare
-			}
-			return nil
-		})
-		if err != nil {
-			return err
+		r.known[bare] = Room{Name: roomName(string(cells[3])), Subject: string(cells[1]), Type: string(cells[2])}
+		local, _, _ := strings.Cut(bare, "@")
+		if other, ok := r.current[local]; ok && other != bare {
+			r.current[local] = ""
+		} else {
+			r.current[local] = bare
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	return nil
+	_, err = r.database.Table(ctx, userTable, []string{"NICK_JID", "REAL_JID"}, func(cells [][]byte) error {
+		nick, real := message.ParseJID(string(cells[0])), message.ParseJID(string(cells[1]))
+		if nick.Resource == "" || real.Bare == "" {
+			return nil
+		}
+		key := nick.Bare + "/" + nick.Resource
+		if other, ok := r.owners[key]; ok && other != real.Bare {
+			r.owners[key] = ""
+		} else {
+			r.owners[key] = real.Bare
+		}
+		return nil
+	})
+	return err
 }
 
 // know adds to a message in a room what the tables tell: who has the sender's
@@ -85,7 +81,7 @@ func (r *rooms) know(m *message.Message) {
 	if m.Table != "" || m.Direction == message.Out && !m.From.NickIsAddress() {
 		address = &m.To
 	}
-	if address.Bare == "" || len(r.known) == 0 && len(r.owners) == 0 {
+	if r == nil || address.Bare == "" || len(r.known) == 0 && len(r.owners) == 0 {
 		return
 	}
 	if _, ok := r.known[address.Bare]; !ok {
@@ -94,7 +90,7 @@ func (r *rooms) know(m *message.Message) {
 			m.RoomWas, address.Bare = address.Bare, current
 		}
 	}
-	if address == &m.From && !m.From.NickIsAddress() {
+	if address == &m.From {
 		m.NickOwner = r.owners[m.From.Bare+"/"+m.From.Resource]
 	}
 }
@@ -102,8 +98,12 @@ func (r *rooms) know(m *message.Message) {
 // Room returns what the database says of the room of that bare address; after
 // a survey.
 func (a *Archive) Room(bare string) (Room, bool) {
-	r, ok := a.rooms.known[bare]
-	return r, ok
+	for _, r := range a.rooms {
+		if room, ok := r.known[bare]; ok {
+			return room, true
+		}
+	}
+	return Room{}, false
 }
 
 // roomName takes the name out of a room's configuration, a data form (XEP-0004)

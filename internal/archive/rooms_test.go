@@ -144,6 +144,76 @@ func TestRoomTables(t *testing.T) {
 	}
 }
 
+// TestNickThatPoses: a nick that is somebody else's address does not make him
+// the sender, where the tables know better; and what the tables say is said.
+func TestNickThatPoses(t *testing.T) {
+	path := sourcetest.WriteSQLite(t, sourcetest.SQLiteJM+roomTables+`
+		INSERT INTO tc_users VALUES ('ops@conf.x', 'anna@x/1', 'none', 'member', 'ops@conf.x/boris@x', '', ''), ('ops@conf.x', 'dora@x/1', 'none', 'member', 'ops@conf.x/joe', '', '');
+		INSERT INTO tc_msgarchive VALUES (1, 'ops@conf.x', 'anna@x/1', 'ops@conf.x/boris@x', '2024-01-31 09:00:00.003', 'g', 5, 9, 'I resign', '<message id="m1" type="groupchat"><body>I resign</body></message>', NULL, NULL, NULL);
+		INSERT INTO jm (to_jid, from_jid, sent_date, msg_type, direction, body_string, message_string) VALUES
+			('carla@x/1', 'ops@conf.x/boris@x', '2024-01-31 09:00:00', 'g', 'I', 'I resign', '<message id="m1" type="groupchat"><body>I resign</body></message>'),
+			('carla@x/1', 'ops@conf.x/joe', '2024-01-31 09:01:00', 'g', 'I', 'cut', '<message id="m2" type="groupchat"><body>cut');`, nil)
+	a, err := Open(context.Background(), []string{path}, nil, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	var got []string
+	c := transcript.New(func(u *transcript.Utterance) {
+		got = append(got, fmt.Sprintf("%s %d %s | %s", u.From, u.Copies, u.Text.Text, u.Row.Reason))
+	})
+	if err := a.ByTime(context.Background(), func(m *message.Message) error { c.Add(m); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	c.Flush()
+	if len(got) != 2 || got[0] != "anna@x 2 I resign | the nick is an address; TC_USERS gives it to another person, who is taken for the sender" ||
+		!strings.HasPrefix(got[1], "dora@x 1 cut | MESSAGE_STRING is not read to its end") || !strings.HasSuffix(got[1], "; the sender is who had this nick when TC_USERS was read") {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestTwoDatabases: each one's tables speak of its own rooms, and a row that
+// both hold is said once, with an id or without.
+func TestTwoDatabases(t *testing.T) {
+	row := func(room, text string) string {
+		return "INSERT INTO jm (to_jid, from_jid, sent_date, msg_type, direction, body_string) VALUES ('carla@x/1', '" + room + "/anna@x/1', '2024-01-31 09:00:00', 'g', 'I', '" + text + "');"
+	}
+	berlin := sourcetest.WriteSQLite(t, sourcetest.SQLiteJM+row("ops@conf-1.berlin", "hello"), nil)
+	tokyo := sourcetest.WriteSQLite(t, sourcetest.SQLiteJM+roomTables+row("ops@conf-1.berlin", "hello")+`INSERT INTO tc_rooms VALUES ('other@conf-2.tokyo', '', '', 'persistent', '', '', 1, 2);`, nil)
+	third := sourcetest.WriteSQLite(t, sourcetest.SQLiteJM+roomTables+`INSERT INTO tc_rooms VALUES ('ops@conf-2.tokyo', '', '', 'persistent', '', '', 1, 2);`, nil)
+	a, err := Open(context.Background(), []string{berlin, tokyo, third}, nil, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	var got []string
+	c := transcript.New(func(u *transcript.Utterance) {
+		got = append(got, fmt.Sprintf("%s %d %s", u.Room, u.Copies, u.Text.Text))
+	})
+	if err := a.ByTime(context.Background(), func(m *message.Message) error { c.Add(m); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	c.Flush()
+	if len(got) != 1 || got[0] != "ops@conf-1.berlin 2 hello" {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestOnlyRoomArchive: a file of which TC_MSGARCHIVE is the only table is read
+// once.
+func TestOnlyRoomArchive(t *testing.T) {
+	path := sourcetest.WriteSQLite(t, roomTables+"INSERT INTO tc_msgarchive VALUES (1, 'r@c.x', 'a@x/1', 'r@c.x/Anna', '2024-01-31 09:00:00', 'g', 5, 9, 'hi', NULL, NULL, NULL, NULL);", nil)
+	a, err := Open(context.Background(), []string{path}, nil, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	rows := 0
+	if err := a.Rows(context.Background(), func(*message.Message) error { rows++; return nil }); err != nil || rows != 1 {
+		t.Errorf("%d rows, %v", rows, err)
+	}
+}
+
 // TestRoomArchiveAlone: TC_MSGARCHIVE exported to a file is read like JM.
 func TestRoomArchiveAlone(t *testing.T) {
 	dir := t.TempDir()

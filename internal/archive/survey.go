@@ -34,8 +34,10 @@ func (a *Archive) Survey(ctx context.Context) error {
 		a.settled = s.settled
 	}
 	a.overlap = overlap(a.parts)
-	if err := a.readRooms(ctx); err != nil {
-		return err
+	for _, r := range a.rooms {
+		if err := r.read(ctx); err != nil {
+			return err
+		}
 	}
 	a.surveyed = true
 	return nil

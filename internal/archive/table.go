@@ -25,6 +25,8 @@ type table interface {
 // database is a table that knows the others beside it.
 type database interface {
 	table
+	// TableName is what was opened; schema is empty where there are none.
+	TableName() (schema, table string)
 	// HasTable tells whether there is a table of that name, in any letter case.
 	HasTable(ctx context.Context, name string) (bool, error)
 	// Table gives the named columns of another table as text, row by row; nil

@@ -22,6 +22,9 @@ func (j *JSONL) Write(r *Record) error {
 	b = appendField(b, "from", r.From)
 	b = appendField(b, "to", r.To)
 	b = appendField(b, "room", r.Room)
+	if r.RoomWas != nil {
+		b = appendField(b, "room_was", r.RoomWas)
+	}
 	if r.Nick != nil {
 		b = appendField(b, "nick", r.Nick)
 	}
@@ -55,6 +58,11 @@ func (j *JSONL) Write(r *Record) error {
 	}
 	b = appendField(b, "row", &r.Row)
 	b = append(b, '}', '\n')
+	if len(b) > j.w.Available() { // no line is cut where the output breaks off
+		if err := j.w.Flush(); err != nil {
+			return err
+		}
+	}
 	_, err := j.w.Write(b)
 	return err
 }

@@ -18,6 +18,7 @@ type Record struct {
 	From       *string  `json:"from"`
 	To         *string  `json:"to"`
 	Room       *string  `json:"room"`
+	RoomWas    *string  `json:"room_was,omitempty"`
 	Nick       *string  `json:"nick,omitempty"`
 	Kind       string   `json:"kind"`
 	StanzaID   *string  `json:"stanza_id"`
@@ -76,6 +77,7 @@ func Utterance(u *transcript.Utterance) (r Record) {
 	common(&r, m)
 	r.Time = timeOrNull(u.Time)
 	r.From, r.To, r.Room, r.Nick = orNull(&u.From), orNull(&u.To), orNull(&u.Room), orNull(&u.Nick)
+	r.RoomWas = orNull(&u.RoomWas)
 	r.Body, r.BodyFrom = textOrNull(&u.Text), orNull(&u.TextFrom)
 	r.Recipients = u.Recipients
 	if r.Recipients == nil {

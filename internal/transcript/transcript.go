@@ -152,6 +152,7 @@ type entry struct {
 	slots   [numTables]slot
 	clients []string // direction and client of the rows, without an id
 	owner   string   // of the nick, by the table of occupants
+	posed   bool     // the nick was the address of another
 	idLost  bool     // no row with a readable id yet, and one that lost it
 	serial  int64    // order of arrival, for equal times
 	index   int      // in the queue
@@ -206,11 +207,12 @@ func (c *Collapser) send(e *entry) {
 	for table := range numTables {
 		c.forget(table, e)
 	}
-	if e.From == "" && e.owner != "" {
+	switch {
+	case e.From == "" && e.owner != "":
 		e.From = e.owner
-		if e.Row.Reason == "" {
-			e.Row.Reason = "the sender is who had this nick when TC_USERS was read"
-		}
+		e.Row.Reason = because(e.Row.Reason, "the sender is who had this nick when TC_USERS was read")
+	case e.posed:
+		e.Row.Reason = because(e.Row.Reason, "the nick is an address; TC_USERS gives it to another person, who is taken for the sender")
 	}
 	slices.Sort(e.Recipients)
 	e.Recipients = slices.Compact(e.Recipients)
@@ -241,6 +243,14 @@ func (c *Collapser) entry() *entry {
 	return e
 }
 
+// because adds to a reason.
+func because(reason, more string) string {
+	if reason == "" {
+		return more
+	}
+	return reason + "; " + more
+}
+
 // unread tells whether nothing that was said can be read.
 func (u *Utterance) unread() bool {
 	return !u.Row.Status.Readable() && !u.Row.StanzaRead && u.Text.Text == ""
@@ -256,6 +266,7 @@ type row struct {
 	delivery string // bare address that this copy went to
 	text     message.Text
 	textFrom string
+	posed    bool              // the nick is the address of another
 	keys     [numTables]uint64 // under which it is looked for
 }
 
@@ -283,6 +294,9 @@ func (c *Collapser) look(m *message.Message) row {
 		r.room, r.nick = from.Bare, from.Resource
 		if from.NickIsAddress() {
 			r.sender = speaker
+			if m.NickOwner != "" && m.NickOwner != speaker {
+				r.sender, r.posed = m.NickOwner, true
+			}
 		}
 	default:
 		r.sender, r.to = speaker, to.Bare
@@ -438,8 +452,11 @@ func (c *Collapser) findByID(r *row) *entry {
 const maxSameID = 64
 
 // client is what a second message has in common with the first, and a copy of
-// it has not: the direction and the recipient's client.
-func (r *row) client() string { return string(r.Direction) + r.Recipient().Raw }
+// it has not: the direction and the recipient's client, in one source. Two
+// sources may hold the same row.
+func (r *row) client() string {
+	return string(r.Direction) + r.Recipient().Raw + "\x00" + r.Source
+}
 
 // sameText compares what is said, and what it is said about, which a damaged
 // row may have lost.
@@ -489,6 +506,7 @@ func (c *Collapser) join(e *entry, r *row) {
 	if e.RoomWas == "" {
 		e.RoomWas = r.Message.RoomWas
 	}
+	e.posed = e.posed || r.posed
 	if e.owner == "" {
 		e.owner = r.NickOwner
 	}

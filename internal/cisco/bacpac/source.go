@@ -166,6 +166,9 @@ func (s *Source) Describe() string {
 	return text
 }
 
+// TableName is the table that was opened.
+func (s *Source) TableName() (schema, table string) { return s.table.schema, s.table.name }
+
 // Notes returns what is unusual: "lacks the column THREAD_ID".
 func (s *Source) Notes() []string { return slices.Clone(s.notes) }
 

@@ -223,6 +223,9 @@ func (s *Source) Describe() string {
 	return "Oracle" + s.server + ", " + s.object + ", table " + s.table.owner + "." + s.table.name
 }
 
+// TableName is the table that was opened.
+func (s *Source) TableName() (schema, table string) { return s.table.owner, s.table.name }
+
 // Notes tells what is unusual about the table and the connection.
 func (s *Source) Notes() []string { return s.notes }
 

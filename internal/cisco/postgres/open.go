@@ -25,12 +25,13 @@ type Options struct {
 // Source is a table JM in a database, open in one transaction. Its methods must
 // not be used at the same time.
 type Source struct {
-	object string // host and database, for problems
-	conn   *pgconn.PgConn
-	table  relation
-	notes  []string
-	server string // version
-	size   int64
+	object   string // host and database, for problems
+	conn     *pgconn.PgConn
+	table    relation
+	notes    []string
+	server   string // version
+	encoding string
+	size     int64
 
 	fields []field // of the select list, behind the place
 	free   sync.Pool
@@ -96,6 +97,7 @@ var settings = map[string]string{
 	"idle_in_transaction_session_timeout": "0",
 	"standard_conforming_strings":         "on", // the archiver's manual wants it off
 	"client_encoding":                     "UTF8",
+	"row_security":                        "off", // a policy that hides rows is an error
 	"timezone":                            "UTC",
 	"datestyle":                           "ISO",
 }
@@ -109,6 +111,12 @@ func (s *Source) begin(ctx context.Context, o Options) error {
 		return err
 	}
 	s.server = rows[0][0]
+	if s.encoding = s.conn.ParameterStatus("server_encoding"); s.encoding == "SQL_ASCII" {
+		// The server knows of no characters: what is no UTF-8 comes as it is.
+		if _, err := s.query(ctx, "SET client_encoding = 'SQL_ASCII'"); err != nil {
+			return err
+		}
+	}
 	name := o.Table
 	if name == "" {
 		name = "jm"
@@ -133,7 +141,7 @@ func (s *Source) find(ctx context.Context, schema, name string) (*relation, erro
 	switch {
 	case len(rows) == 0:
 		return nil, nil
-	case len(rows) > 1 && rows[0][4] == rows[1][4]:
+	case len(rows) > 1 && rows[0][4] == rows[1][4] && rows[0][6] == rows[1][6]:
 		var list []string
 		for _, r := range rows {
 			list = append(list, r[0]+"."+r[1])
@@ -141,7 +149,7 @@ func (s *Source) find(ctx context.Context, schema, name string) (*relation, erro
 		return nil, problem.New(problem.Usage, s.object, "more than one table has this name: "+strings.Join(list, ", "), "choose one with --schema and --table")
 	}
 	r := rows[0]
-	return &relation{schema: r[0], name: r[1], oid: r[2], heap: r[3] == "r" || r[3] == "m"}, nil
+	return &relation{schema: r[0], name: r[1], oid: r[2], heap: (r[3] == "r" || r[3] == "m") && r[5] == "f"}, nil
 }
 
 func (s *Source) introspect(ctx context.Context) error {
@@ -191,6 +199,9 @@ const bigTable = 20 << 30
 func (s *Source) Describe() string {
 	return "PostgreSQL " + s.server + ", " + s.object + ", table " + s.table.schema + "." + s.table.name
 }
+
+// TableName is the table that was opened.
+func (s *Source) TableName() (schema, table string) { return s.table.schema, s.table.name }
 
 // Notes tells what is unusual about the table.
 func (s *Source) Notes() []string { return s.notes }

@@ -143,7 +143,7 @@ func TestProblems(t *testing.T) {
 		"no such user":     {server.URL("nobody2", "postgres"), Options{}, `the server refuses this user or password (role "nobody2" does not exist)`, "set ARCHIVOLT_DB_PASSWORD", problem.Unavailable},
 		"no table":         {server.URL("postgres", "other"), Options{}, "there is no table jm that this user may see", "--schema and --table", problem.NoArchive},
 		"no such table":    {server.URL("postgres", "postgres"), Options{Table: "mj"}, "there is no table mj that this user may see", "--schema and --table", problem.NoArchive},
-		"two tables":       {server.URL("postgres", "postgres"), Options{Schema: "copy"}, "more than one table has this name: copy.JM, copy.jm", "--schema and --table", problem.Usage},
+		"two tables":       {server.URL("postgres", "postgres"), Options{Schema: "copy", Table: "Jm"}, "more than one table has this name: copy.JM, copy.jm", "--schema and --table", problem.Usage},
 		"another table":    {server.URL("postgres", "postgres"), Options{Table: "few"}, "this table lacks the columns FROM_JID and BODY_STRING (or another one with a text)", "--schema and --table", problem.Failed},
 	} {
 		s, err := Open(context.Background(), c.url, c.o)
@@ -158,7 +158,7 @@ func TestProblems(t *testing.T) {
 	s := open(t, server.URL("nobody", "postgres"), Options{})
 	err := s.Scan(context.Background(), cisco.ScanOptions{}, func(b cisco.Batch) bool { return true })
 	var p *problem.Error
-	if !errors.As(err, &p) || p.What != "this user may not read the table (permission denied for table jm)" || p.Try != `GRANT SELECT ON "public"."jm" TO the user` {
+	if !errors.As(err, &p) || p.What != "this user may not read a table (permission denied for table jm)" || !strings.HasPrefix(p.Try, "GRANT SELECT ON the table") {
 		t.Errorf("%#v", err)
 	}
 }

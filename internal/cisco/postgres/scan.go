@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -32,11 +33,41 @@ func (s *Source) Scan(ctx context.Context, o cisco.ScanOptions, emit func(cisco.
 // Find is Scan for the rows that l looks for, through an index where the server
 // has a suitable one.
 func (s *Source) Find(ctx context.Context, l cisco.Lookup, o cisco.ScanOptions, emit func(cisco.Batch) bool) error {
+	l, err := s.representable(ctx, l)
+	if err != nil {
+		return err
+	}
 	where := s.where(&l)
 	if s.table.heap {
 		where += " ORDER BY ctid" // an index may give another order the next time
 	}
 	return s.scan(ctx, o, where, emit)
+}
+
+// representable leaves out what no row of the database can hold, because its
+// encoding has not the characters: to ask for it would be an error.
+func (s *Source) representable(ctx context.Context, l cisco.Lookup) (cisco.Lookup, error) {
+	if s.encoding == "UTF8" || s.encoding == "SQL_ASCII" {
+		return l, nil
+	}
+	var failed error
+	keep := func(list []string) (kept []string) {
+		for _, v := range list {
+			if strings.IndexFunc(v, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
+				kept = append(kept, v)
+				continue
+			}
+			_, err := s.query(ctx, "SAVEPOINT archivolt")
+			failed = errors.Join(failed, err)
+			if s.conn.ExecParams(ctx, "SELECT $1::pg_catalog.text", [][]byte{[]byte(v)}, nil, nil, nil).Read().Err == nil {
+				kept = append(kept, v)
+			}
+			_, err = s.query(ctx, "ROLLBACK TO SAVEPOINT archivolt")
+			failed = errors.Join(failed, err)
+		}
+		return kept
+	}
+	return cisco.Lookup{Starts: keep(l.Starts), Equals: keep(l.Equals)}, failed
 }
 
 func (s *Source) scan(ctx context.Context, o cisco.ScanOptions, where string, emit func(cisco.Batch) bool) error {
@@ -242,9 +273,12 @@ func (s *Source) failed(ctx context.Context, err error, rows int64) error {
 	}
 	var server *pgconn.PgError
 	switch {
+	case errors.As(err, &server) && server.Code == "42501" && strings.Contains(server.Message, "row-level security"):
+		return problem.New(problem.Failed, s.object, "a policy hides rows of a table from this user ("+server.Message+")",
+			"let an administrator grant a user that sees all rows (ALTER ROLE … BYPASSRLS), or read a copy")
 	case errors.As(err, &server) && server.Code == "42501":
-		return problem.New(problem.Failed, s.object, "this user may not read the table ("+server.Message+")",
-			"GRANT SELECT ON "+s.table.quoted()+" TO the user")
+		return problem.New(problem.Failed, s.object, "this user may not read a table ("+server.Message+")",
+			"GRANT SELECT ON the table TO the user; docs/postgresql.md has the statements")
 	case errors.As(err, &server) && server.Code == "55P03":
 		return problem.New(problem.Unavailable, s.object, "somebody is changing the table, and holds it locked", "try again later")
 	case errors.As(err, &server) && !s.conn.IsClosed() && !strings.HasPrefix(server.Code, "57"):

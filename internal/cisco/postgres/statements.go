@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"archivolt/internal/cisco"
 )
@@ -13,13 +12,15 @@ import (
 // closeTimeout is how long the server may take to say goodbye.
 const closeTimeout = 2 * time.Second
 
-// findSQL finds a relation: in the schema $2, or if that is empty, those first
-// that need no schema before their name.
-const findSQL = `SELECT n.nspname, c.relname, c.oid, c.relkind, pg_catalog.pg_table_is_visible(c.oid)
+// findSQL finds a relation, in any letter case but first as it is written: in
+// the schema $2, or if that is empty, those first that need no schema before
+// their name. Of a relation that others inherit from, ctids are not unique.
+const findSQL = `SELECT n.nspname, c.relname, c.oid, c.relkind, pg_catalog.pg_table_is_visible(c.oid),
+	EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid), c.relname = $1
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE lower(c.relname) = lower($1) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 	AND CASE WHEN $2 = '' THEN n.nspname NOT IN ('pg_catalog', 'information_schema') ELSE lower(n.nspname) = lower($2) END
-ORDER BY 5 DESC, 1, 2`
+ORDER BY 7 DESC, 5 DESC, 1, 2`
 
 // hiddenSQL gives the other tables of the archiver in the schema of relation $1
 // that this user may not read.
@@ -94,6 +95,9 @@ const indexChars = 64
 // Advice suggests the index by which Find is fast, unless there is one.
 func (s *Source) Advice(ctx context.Context) (string, error) {
 	var missing []string
+	if !s.table.heap {
+		return "", nil
+	}
 	for _, f := range s.fields {
 		if f.column != cisco.ToJID && f.column != cisco.FromJID {
 			continue
@@ -120,7 +124,7 @@ func (s *Source) where(l *cisco.Lookup) string {
 		}
 		indexed := fmt.Sprintf("left(%s, %d)", f.name, indexChars)
 		for _, v := range l.Starts {
-			begin, whole := cut(v)
+			begin, whole := s.cut(v)
 			part := indexed + " LIKE " + literal(likeEscaper.Replace(begin)+"%")
 			if !whole {
 				part += " AND " + f.name + " LIKE " + literal(likeEscaper.Replace(v)+"%")
@@ -128,11 +132,11 @@ func (s *Source) where(l *cisco.Lookup) string {
 			list = append(list, "("+part+")")
 		}
 		for _, v := range l.Equals {
-			begin, whole := cut(v)
+			begin, whole := s.cut(v)
 			part := indexed + " = " + literal(begin)
 			if !whole {
 				part += " AND " + f.name + " = " + literal(v)
-			} else if utf8.RuneCountInString(v) == indexChars {
+			} else if len(v) >= indexChars {
 				part += " AND " + f.name + " = " + literal(v)
 			}
 			list = append(list, "("+part+")")
@@ -144,8 +148,12 @@ func (s *Source) where(l *cisco.Lookup) string {
 	return " WHERE (" + strings.Join(list, " OR ") + ")"
 }
 
-// cut returns what the suggested index holds of v, and whether that is all.
-func cut(v string) (begin string, whole bool) {
+// cut returns what the suggested index holds of v, and whether that is all. A
+// server without an encoding takes bytes for characters.
+func (s *Source) cut(v string) (begin string, whole bool) {
+	if s.encoding == "SQL_ASCII" {
+		return v[:min(len(v), indexChars)], len(v) <= indexChars
+	}
 	n := 0
 	for i := range v {
 		if n == indexChars {

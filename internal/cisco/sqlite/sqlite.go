@@ -82,7 +82,11 @@ func location(path string) (string, error) {
 		return "", err
 	}
 	defer file.Close()
-	absolute, err := filepath.Abs(path)
+	real, err := filepath.EvalSymlinks(path) // the log lies beside the file, not beside the link
+	if err != nil {
+		return "", err
+	}
+	absolute, err := filepath.Abs(real)
 	if err != nil {
 		return "", err
 	}
@@ -91,8 +95,8 @@ func location(path string) (string, error) {
 		u.Path = "/" + u.Path // a drive of Windows
 	}
 	var header [20]byte
-	n, _ := file.ReadAt(header[:], 0)                              // a short file is told by SQLite
-	if n == len(header) && header[18] == 2 && empty(path+"-wal") { // the version to write with (SQLite file format, 1.3.3)
+	n, _ := file.ReadAt(header[:], 0)                                  // a short file is told by SQLite
+	if n == len(header) && header[18] == 2 && empty(absolute+"-wal") { // the version to write with (SQLite file format, 1.3.3)
 		u.RawQuery = "immutable=1"
 	}
 	return u.String(), nil
@@ -241,7 +245,7 @@ func (s *Source) scan(ctx context.Context, o cisco.ScanOptions, where string, ar
 	for i, a := range arguments {
 		stmt.BindText(i+1, a)
 	}
-	b, number := s.buffer(), int64(0)
+	b, number, last := s.buffer(), int64(0), int64(0)
 	for {
 		more, err := stmt.Step()
 		if err != nil {
@@ -251,6 +255,11 @@ func (s *Source) scan(ctx context.Context, o cisco.ScanOptions, where string, ar
 			break
 		}
 		number++
+		if id := stmt.ColumnInt64(0); s.rowid && number > 1 && id <= last {
+			return s.damaged(number - 1)
+		} else {
+			last = id
+		}
 		s.add(b, stmt, number)
 		if b.Bytes() >= size {
 			if !emit(b) {
@@ -373,6 +382,14 @@ func (s *Source) Table(ctx context.Context, name string, columns []string, fn fu
 	return true, nil
 }
 
+// damaged says that the file cannot be trusted from a row on.
+func (s *Source) damaged(rows int64) error {
+	return problem.New(problem.Failed, s.path, fmt.Sprintf("this SQLite file is damaged, and ends after %d rows", rows), "sqlite3 FILE .recover saves what is left into a new file")
+}
+
+// TableName is the table that was opened.
+func (s *Source) TableName() (schema, table string) { return "", s.table }
+
 // failed says why the file could not be read on, after some rows.
 func (s *Source) failed(ctx context.Context, err error, rows int64) error {
 	if ctx.Err() != nil {
@@ -384,11 +401,11 @@ func (s *Source) failed(ctx context.Context, err error, rows int64) error {
 	case driver.ResultNotADB:
 		p.What, p.Try = "this is no SQLite file, or it is encrypted", "see with archivolt key inspect, or file, what it is"
 	case driver.ResultCorrupt:
-		p.What, p.Try = fmt.Sprintf("this SQLite file is damaged, and ends after %d rows", rows), "sqlite3 FILE .recover saves what is left into a new file"
+		return s.damaged(rows)
 	case driver.ResultBusy, driver.ResultLocked:
 		p.What, p.Try = "another program is writing to this SQLite file", "try again when it has finished, or copy the file"
 	case driver.ResultCantOpen, driver.ResultReadOnly:
-		p.What, p.Try = "this SQLite file cannot be opened beside its write-ahead log", "copy the file and its -wal to a folder of your own, and name that"
+		p.What, p.Try = "this SQLite file has a log beside it (-wal or -journal) that cannot be used here", "copy the file together with its -wal and -journal to a folder of your own, and name that"
 		if errors.Is(err, fs.ErrPermission) {
 			p.What = "this file may not be read"
 		}

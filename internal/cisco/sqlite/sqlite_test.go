@@ -136,6 +136,33 @@ func TestNothingBeside(t *testing.T) {
 	}
 }
 
+// TestLink: what still lies in the write-ahead log is read, also through a
+// link to the file.
+func TestLink(t *testing.T) {
+	path := sourcetest.WriteSQLite(t, jm, nil)
+	conn, err := driver.OpenConn(path, driver.OpenReadWrite|driver.OpenWAL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() // and the log with it
+	if err := sqlitex.ExecuteTransient(conn, "INSERT INTO jm (to_jid, from_jid, sent_date, msg_type, direction) VALUES ('a@x', 'b@x', '2024-01-31', 'c', 'I')", nil); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "link.db")
+	if err := os.Symlink(path, link); err != nil {
+		t.Skip("skipped: this system makes no links")
+	}
+	s, err := Open(link, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	rows := 0
+	if err := s.Scan(context.Background(), cisco.ScanOptions{}, func(b cisco.Batch) bool { rows += b.Len(); return true }); err != nil || rows != 1 {
+		t.Errorf("%d rows, %v", rows, err)
+	}
+}
+
 func TestDamaged(t *testing.T) {
 	path := sourcetest.WriteSQLite(t, jm, sample.New(sample.Options{Seed: 1, Utterances: 300}).Rows)
 	data, err := os.ReadFile(path)

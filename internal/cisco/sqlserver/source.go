@@ -153,6 +153,9 @@ func (s *Source) Describe() string {
 	return fmt.Sprintf("SQL Server %s, table %s.%s, read in %s", s.version, s.jm.schema, s.jm.name, how)
 }
 
+// TableName is the table that was opened.
+func (s *Source) TableName() (schema, table string) { return s.jm.schema, s.jm.name }
+
 // Notes says what is unusual about the table or the connection.
 func (s *Source) Notes() []string { return s.notes }
 
