@@ -120,13 +120,13 @@ func TestExportFolder(t *testing.T) {
 			}
 		}
 	}
-	if stderr, code := export("--format", "jsonl"); code != 1 || !strings.Contains(stderr, "out: this folder is not empty: it holds messages.csv") {
+	if stderr, code := export("--format", "jsonl"); code != 1 || !strings.Contains(stderr, "out: this folder is not empty: it holds manifest.json") {
 		t.Errorf("over an export: exit %d, %s", code, stderr)
 	}
 	if stderr, code := export("--format", "jsonl", "--overwrite"); code != 0 && code != 3 {
 		t.Errorf("--overwrite: exit %d, %s", code, stderr)
 	}
-	if entries, _ := filepath.Glob("out/*"); !slices.Equal(entries, []string{"out/messages.jsonl"}) {
+	if entries, _ := filepath.Glob("out/*"); !slices.Equal(entries, []string{"out/manifest.json", "out/messages.jsonl"}) {
 		t.Errorf("the folder holds %v", entries)
 	}
 	if err := os.WriteFile("out/mine.txt", nil, 0o600); err != nil {

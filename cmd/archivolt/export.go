@@ -1,17 +1,21 @@
 package main
 
 import (
-	"bufio"
+	"crypto/ed25519"
 	"errors"
 	"io"
 	"os"
 	"slices"
+	"strings"
+	"time"
 
 	"archivolt/internal/archive"
 	"archivolt/internal/durable"
 	"archivolt/internal/export"
+	"archivolt/internal/identity"
 	"archivolt/internal/message"
 	"archivolt/internal/problem"
+	"archivolt/internal/proof"
 	"archivolt/internal/review"
 	"archivolt/internal/transcript"
 )
@@ -20,12 +24,20 @@ import (
 type exportCmd struct {
 	archiveFlags
 	filterFlags
-	Format    string   `enum:"jsonl,csv" required:"" help:"jsonl: one JSON object a line, exact. csv: for spreadsheets."`
+	Format    []string `enum:"${formats}" sep:"none" required:"" placeholder:"FORMAT" help:"Repeatable. ${formatHelp}"`
 	Out       string   `required:"" placeholder:"DIR" help:"Folder for the files, made anew; - for standard output."`
 	Rows      bool     `help:"Write every stored row as it is, instead of each message once."`
 	Overwrite bool     `help:"Replace an earlier export in the folder."`
 	BOM       bool     `name:"bom" help:"Begin the CSV file with a byte order mark, by which Excel knows UTF-8."`
+	Identity  string   `placeholder:"FILE" help:"Identity that signs the export, see archivolt identity new."`
+	Case      *string  `placeholder:"TEXT" help:"Name of the case, for the manifest."`
+	Reason    *string  `placeholder:"TEXT" help:"Why this export is made, for the manifest."`
+	Operator  *string  `placeholder:"TEXT" help:"Who makes it, for the manifest."`
+	AsOf      string   `placeholder:"TIME" help:"Time for the manifest, which has none otherwise: equal exports have equal bytes."`
 	Archive   []string `arg:"" optional:"" help:"The exported table, and words that all must occur."`
+
+	asOf *time.Time
+	key  ed25519.PrivateKey // that signs, or nil
 }
 
 func (exportCmd) Help() string {
@@ -33,46 +45,86 @@ func (exportCmd) Help() string {
 
     archivolt export jm.csv --format jsonl --out case-17 --profile legal
     archivolt export jm.csv --format csv --out case-17 --user anna.berg@example.com --since 2024-01-01 --profile legal
+    archivolt export jm.csv --format csv --out case-17 --profile legal --identity officer.id --case 2024/17 --operator "A. Berg"
     archivolt export jm.csv --format jsonl --out - --rows --profile legal
 
-The folder appears under its name when it is complete; until then it is called DIR.partial. The fields are described in docs/format/jsonl.md.`
+The folder appears under its name when it is complete; until then it is called DIR.partial. It always holds messages.jsonl, whose fields are described in docs/format/jsonl.md, and manifest.json, by which archivolt verify sees that nothing was changed (docs/format/manifest.md).`
 }
 
-// recordWriter is a format.
-type recordWriter interface {
-	Write(*export.Record) error
-	Close() error
-}
+func (c *exportCmd) Run(a *app) error { return c.run(a, formats()) }
 
-// exportNames are the files that an export writes, and may replace.
-var exportNames = []string{"messages.jsonl", "messages.csv"}
-
-func (c *exportCmd) Run(a *app) error {
+func (c *exportCmd) run(a *app, known []format) error {
+	var chosen []format
+	for _, f := range known {
+		if slices.Contains(c.Format, f.name) {
+			chosen = append(chosen, f)
+		}
+	}
+	if err := c.checkFlags(chosen); err != nil {
+		return err
+	}
+	if c.Identity != "" {
+		data, err := a.readSmall(c.Identity)
+		if err != nil {
+			return err
+		}
+		signer, err := c.openIdentity(a, c.Identity, data)
+		if err != nil {
+			return err
+		}
+		c.key = signer.Signing
+	}
 	src, f, err := c.ask(a, c.Archive, &c.filterFlags, true)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
+	if c.asOf, err = parseAsOf(c.AsOf, c.zone); err != nil {
+		return err
+	}
 	if c.Out == "-" {
-		out := bufio.NewWriterSize(a.out, 256<<10)
-		account, err := c.write(a, src, f, out)
-		if err := errors.Join(err, out.Flush()); err != nil {
+		account, err := c.write(a, &tally{src, map[string]int64{}}, f, &writers{records: []recordWriter{chosen[0].stream(a.out, c.BOM)}})
+		if err != nil {
 			return err
 		}
 		return a.settleAccount(account, len(c.Key))
 	}
-	mayReplace := func(name string) bool { return c.Overwrite && slices.Contains(exportNames, name) }
-	dir, err := durable.CreateDir(c.Out, mayReplace)
+	if err := c.checkSpace(a, src.Size(), f); err != nil {
+		return err
+	}
+	return c.toFolder(a, src, f, chosen)
+}
+
+// checkFlags sees what does not go together.
+func (c *exportCmd) checkFlags(chosen []format) error {
+	sliced := slices.IndexFunc(chosen, func(f format) bool { return f.slices != nil })
+	switch {
+	case sliced >= 0 && c.Rows:
+		return problem.New(problem.Usage, "--rows", "stored rows are not written as "+chosen[sliced].name+", which is made of conversations", "leave --rows out, or choose jsonl or csv")
+	case c.Out != "-":
+		return nil
+	case len(chosen) > 1 || sliced >= 0:
+		return problem.New(problem.Usage, "--out", "standard output takes one format: jsonl or csv", "name a folder with --out")
+	case c.Identity != "" || c.Case != nil || c.Reason != nil || c.Operator != nil || c.AsOf != "":
+		return problem.New(problem.Usage, "--out", "what goes to standard output has no manifest, and so no signature, case, reason, operator or time", "name a folder with --out")
+	}
+	return nil
+}
+
+func (c *exportCmd) toFolder(a *app, src *archive.Archive, f *message.Filter, chosen []format) error {
+	replaceable := func(name string) bool { return c.Overwrite && mayReplace(name) }
+	dir, err := durable.CreateDir(c.Out, replaceable)
 	if err != nil {
 		return c.describe(err)
 	}
-	defer dir.Abort()
-	file, err := dir.File("messages." + c.Format)
+	folder := &exportFolder{dir: dir, builder: proof.NewBuilder(), open: map[*exportFile]bool{}}
+	defer folder.abort()
+	out, err := c.openWriters(folder, chosen, c.look(src))
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	account, err := c.write(a, src, f, file)
+	counted := &tally{src, map[string]int64{}}
+	account, err := c.write(a, counted, f, out)
 	if err != nil {
 		return err
 	}
@@ -80,14 +132,86 @@ func (c *exportCmd) Run(a *app) error {
 	if settled != nil && problem.ClassOf(settled) != problem.Partial {
 		return settled // nothing opened: no export
 	}
-	if err := errors.Join(file.Sync(), file.Close(), a.ctx.Err()); err != nil {
+	manifest, signature, err := folder.builder.Manifest(c.manifest(counted, account), c.key)
+	if err != nil {
 		return err
 	}
-	if err := dir.Commit(mayReplace); err != nil {
+	err = folder.add(proof.ManifestName, manifest)
+	if err == nil && signature != nil {
+		err = folder.add(proof.SignatureName, signature)
+	}
+	if err := errors.Join(err, a.ctx.Err()); err != nil {
+		return err
+	}
+	if err := dir.Commit(replaceable); err != nil {
 		return c.describe(err)
 	}
-	a.note("wrote %s", c.Out+string(os.PathSeparator)+"messages."+c.Format)
+	c.noteFiles(a, folder.names)
 	return settled
+}
+
+// openWriters begins the files of all formats that are chosen.
+func (c *exportCmd) openWriters(folder *exportFolder, chosen []format, look export.Look) (*writers, error) {
+	out := &writers{zone: c.zone}
+	begin := func(name string, open func(io.Writer) recordWriter) error {
+		file, err := folder.Create(name)
+		if err == nil {
+			out.records = append(out.records, &streamFile{open(file), file})
+		}
+		return err
+	}
+	err := begin(proof.RecordsName, func(w io.Writer) recordWriter { return newProvenRecords(w, folder.builder) })
+	for _, f := range chosen {
+		switch name := "messages." + f.name; {
+		case err != nil:
+			return nil, err
+		case f.slices != nil:
+			var w sliceWriter
+			if w, err = f.slices(folder, look); err == nil {
+				out.slices = append(out.slices, w)
+			}
+		case name != proof.RecordsName:
+			err = begin(name, func(w io.Writer) recordWriter { return f.stream(w, c.BOM) })
+		}
+	}
+	return out, err
+}
+
+// look is how formats for people show records.
+func (c *exportCmd) look(src *archive.Archive) export.Look {
+	look := export.Look{Zone: c.zone, Person: func(string) string { return "" }, Room: func(address string) string {
+		room, _ := src.Room(address)
+		return room.Name
+	}}
+	if c.Case != nil {
+		look.Title = *c.Case
+	}
+	if c.directory != nil {
+		look.Person = c.directory.Name
+	}
+	return look
+}
+
+// noteFiles says what was written.
+func (c *exportCmd) noteFiles(a *app, names []string) {
+	slices.Sort(names)
+	more := int64(0)
+	for _, name := range names {
+		if !strings.HasPrefix(name, "messages.") {
+			more++
+			continue
+		}
+		a.note("wrote %s", c.Out+string(os.PathSeparator)+name)
+	}
+	if more > 0 {
+		a.note("wrote %s beside", counted(more, "file"))
+	}
+	manifest := c.Out + string(os.PathSeparator) + proof.ManifestName
+	if c.key == nil {
+		a.note("wrote %s, not signed: that takes --identity FILE", manifest)
+		return
+	}
+	a.note("wrote %s, signed by %s", manifest, identity.Fingerprint(c.key.Public().(ed25519.PublicKey)))
 }
 
 func (c *exportCmd) describe(err error) error {
@@ -102,18 +226,57 @@ func (c *exportCmd) describe(err error) error {
 	return problem.New(problem.Failed, c.Out, "this folder is not empty: it holds "+occupied.Name, try)
 }
 
-func (c *exportCmd) write(a *app, src *archive.Archive, f *message.Filter, w io.Writer) (*review.Account, error) {
-	var out recordWriter = export.NewJSONL(w)
-	if c.Format == "csv" {
-		out = export.NewCSV(w, c.BOM)
+// writers are the formats of one export at work.
+type writers struct {
+	records []recordWriter
+	slices  []sliceWriter
+	zone    *time.Location // of the days of slices
+}
+
+func (w *writers) record(r *export.Record) error {
+	for _, out := range w.records {
+		if err := out.Write(r); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+func (w *writers) slice(s *export.Slice) error {
+	for _, out := range w.slices {
+		if err := out.Write(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *writers) close() error {
+	var all []error
+	for _, out := range w.records {
+		all = append(all, out.Close())
+	}
+	for _, out := range w.slices {
+		all = append(all, out.Close())
+	}
+	return errors.Join(all...)
+}
+
+func (c *exportCmd) write(a *app, src *tally, f *message.Filter, out *writers) (*review.Account, error) {
 	if !c.Rows {
 		var r export.Record
+		slicer := export.NewSlicer(out.zone, out.slice)
 		account, err := review.Utterances(a.ctx, src, f, func(u *transcript.Utterance) error {
 			r = export.Utterance(u)
-			return out.Write(&r)
+			if err := out.record(&r); err != nil || len(out.slices) == 0 {
+				return err
+			}
+			return slicer.Add(u)
 		})
-		return &account, errors.Join(err, out.Close())
+		if err == nil {
+			err = slicer.Close()
+		}
+		return &account, errors.Join(err, out.close())
 	}
 	var account review.Account
 	var r export.Record
@@ -126,7 +289,7 @@ func (c *exportCmd) write(a *app, src *archive.Archive, f *message.Filter, w io.
 			}
 		}
 		r = export.Row(m)
-		return out.Write(&r)
+		return out.record(&r)
 	})
-	return &account, errors.Join(err, out.Close())
+	return &account, errors.Join(err, out.close())
 }

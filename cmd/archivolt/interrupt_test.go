@@ -170,6 +170,39 @@ func waitUntilBusy(t *testing.T, pid int) {
 	t.Fatal("the process never got to work")
 }
 
+// TestKilledExport kills an export at work: what is left has no name that
+// looks complete, and is no export to a verifier.
+func TestKilledExport(t *testing.T) {
+	t.Chdir(t.TempDir())
+	makeArchive(t, sample.Options{Seed: 11, Utterances: 20_000})
+	cmd := exec.Command("archivolt", append([]string{"export", "jm.csv", "--format", "csv", "--quiet", "--out", "out"}, allKeys...)...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; runtime.Gosched() {
+		if info, err := os.Stat("out.partial/messages.jsonl"); err == nil && info.Size() > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nothing was written")
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // killed
+	left, err := filepath.Glob("out*")
+	if err != nil || len(left) != 1 || left[0] != "out.partial" {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	if _, stderr, code := runApp(t, "", "verify", "out.partial"); code != 13 || !strings.Contains(stderr, "manifest.json: this file is missing") {
+		t.Errorf("exit %d, %s", code, stderr)
+	}
+	if _, stderr, code := runApp(t, "", "export", "jm.csv", "--format", "csv", "--out", "out"); code != 1 || !strings.Contains(stderr, "out.partial") {
+		t.Errorf("exit %d, %s", code, stderr)
+	}
+}
+
 // TestBrokenPipes closes standard output and error: nothing is left behind.
 func TestBrokenPipes(t *testing.T) {
 	t.Chdir(t.TempDir())

@@ -22,7 +22,7 @@ func (inspectCmd) Help() string {
     archivolt key inspect private_key.pem
     archivolt key inspect encrypted_key.pem
 
-Expected are: the officer's RSA private key (PEM or DER, PKCS #8 or PKCS #1, perhaps encrypted with a passphrase), its public key, and the wrapped key from IM&P. Other kinds of key file are named for what they are.`
+Expected are: the officer's RSA private key (PEM or DER, PKCS #8 or PKCS #1, perhaps encrypted with a passphrase), its public key, and the wrapped key from IM&P; and for exports an identity and its verifier. Other kinds of key file are named for what they are.`
 }
 
 // inspected is what is known of one item of a file.
@@ -131,6 +131,14 @@ func (c *inspectCmd) examine(a *app, item keys.Item, data []byte, one *inspected
 		one.Use = "not read here: " + item.Advice(c.File)
 	case keys.WrappedKey:
 		one.Use = useWrapped(c.File)
+	case keys.Identity, keys.Verifier:
+		shown, err := c.readIdentity(a, c.File, data)
+		if err != nil {
+			return err
+		}
+		one.Algorithm, one.Fingerprint, one.Use = "Ed25519", shown.Fingerprint, shown.use()
+	case keys.AgeEncrypted:
+		one.Use = "perhaps an identity with a passphrase: see archivolt identity show " + problem.Quote(c.File)
 	case keys.KeyText:
 		a.warnIfShared(c.File, "this unwrapped key")
 		key, err := cisco.ParseKeyText(c.File, data, cisco.TextOptions{})

@@ -42,15 +42,9 @@ func (c *keygenCmd) Run(a *app) error {
 				"choose another folder: whoever lost the old key cannot read what was wrapped for it")
 		}
 	}
-	if !c.Encrypt && len(c.PassphraseFile) > 0 {
-		return problem.New(problem.Usage, "--passphrase-file", "a passphrase is given for a key that would not be encrypted", "add --encrypt")
-	}
-	var passphrase []byte
-	if c.Encrypt {
-		var err error
-		if passphrase, err = c.newPassphrase(a); err != nil {
-			return err
-		}
+	passphrase, err := c.newPassphrase(a, c.Encrypt)
+	if err != nil {
+		return err
 	}
 	pair, err := await(a.ctx, func() (*keys.Private, error) { return keys.Generate(c.Bits) })
 	if err != nil {
@@ -98,9 +92,16 @@ func writePair(a *app, pair *keys.Private, dir string, passphrase []byte) error 
 	return nil
 }
 
-// newPassphrase returns the passphrase for a new key.
-func (c *keygenCmd) newPassphrase(a *app) ([]byte, error) {
-	given, err := c.read(a)
+// newPassphrase returns the passphrase for a new key, nil if it is not to be
+// encrypted.
+func (f *passphraseFlag) newPassphrase(a *app, encrypt bool) ([]byte, error) {
+	if !encrypt {
+		if len(f.PassphraseFile) > 0 {
+			return nil, problem.New(problem.Usage, "--passphrase-file", "a passphrase is given for a key that would not be encrypted", "add --encrypt")
+		}
+		return nil, nil
+	}
+	given, err := f.read(a)
 	if err != nil {
 		return nil, err
 	}

@@ -44,6 +44,9 @@ type cli struct {
 	Search searchCmd `cmd:"" help:"Find messages by words, people and time."`
 	Show   showCmd   `cmd:"" help:"Show a conversation as a person would read it."`
 	Export exportCmd `cmd:"" help:"Write messages to files."`
+
+	Verify   verifyCmd   `cmd:"" help:"Check that an export was not changed, and who signed it."`
+	Identity identityCmd `cmd:"" help:"Make the officer's identity, which signs exports, and look at it."`
 }
 
 // keyCmd groups what is done with key files.
@@ -60,6 +63,7 @@ type app struct {
 	out    io.Writer
 	err    io.Writer
 	getenv func(string) string
+	free   func(path string) (bytes int64, known bool) // space on the disk of an existing folder; nil if it is not looked at
 
 	inTerminal, outTerminal, errTerminal bool
 
@@ -92,7 +96,7 @@ func runMain() int {
 	defer call() // before stop: an ordinary end is no interruption
 	ignoreBrokenPipes()
 	a := &app{
-		ctx: ctx, in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv,
+		ctx: ctx, in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, free: freeSpace,
 		inTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
 		outTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		errTerminal: term.IsTerminal(int(os.Stderr.Fd())),
@@ -117,7 +121,7 @@ func (a *app) run(args []string) (code int) {
 		kong.Name("archivolt"),
 		kong.Description("Opens the encrypted message archive of Cisco IM and Presence with the compliance officer's private key.\n\n"+
 			"First steps:\n\n    archivolt demo"),
-		kong.Vars{"version": "archivolt " + versionText()},
+		kong.Vars{"version": "archivolt " + versionText(), "formats": formatNames(), "formatHelp": formatHelp()},
 		kong.Writers(a.out, a.err),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Exit(func(code int) { panic(exit(code)) }),

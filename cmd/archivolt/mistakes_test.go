@@ -195,7 +195,32 @@ var archiveMistakes = []mistake{
 	{"an export without a folder", "export some.csv --format jsonl"},
 	{"an export of an archive that no key opens", "export lost.csv --format jsonl --out new --key key.txt"},
 	{"an export into a folder with other files", "export some.csv --format jsonl --out has-a-key"},
+	{"two formats to standard output", "export some.csv --format jsonl --format csv --out -"},
+	{"a signature for standard output", "export some.csv --format jsonl --out - --identity officer.id"},
+	{"a time of the manifest that is none", "export some.csv --format jsonl --out new --as-of now"},
 	{"an export where a run was killed while it replaced another", "export some.csv --format jsonl --out case-9"},
+}
+
+var proofMistakes = []mistake{
+	{"the verifier in place of the identity", "export some.csv --format jsonl --out new --identity officer.id.pub"},
+	{"the RSA private key in place of the identity", "export some.csv --format jsonl --out new --identity rsa2048.pkcs8.pem"},
+	{"the identity in place of the RSA private key", unwrap("officer.id")},
+	{"a damaged identity", "export some.csv --format jsonl --out new --identity damaged.id"},
+	{"an identity with a line that is not known", "identity show newer.id"},
+	{"an encrypted identity without a passphrase", "identity show sealed.id"},
+	{"an encrypted identity with a wrong passphrase", "identity show sealed.id --passphrase-file wrong.txt"},
+	{"a name that is taken, for a new identity", "identity new --out officer.id"},
+	{"the identity in place of the verifier", "verify signed --signer officer.id"},
+	{"a public key that is cut off", "verify signed --signer ed25519:11qYAYKxCrfVS"},
+	{"some text in place of the verifier", "verify signed --signer note.txt"},
+	{"no such folder", "verify missing"},
+	{"a folder that is no export", "verify folder"},
+	{"a signed export, and the verifier of somebody else", "verify signed --signer other.id.pub"},
+	{"an export that is not signed, and a verifier", "verify unsigned --signer other.id.pub"},
+	{"an export in which a file was changed", "verify changed"},
+	{"an export with a file too many", "verify more"},
+	{"an export of which a file is missing", "verify less"},
+	{"an export whose manifest was changed", "verify false"},
 }
 
 // TestMistakes runs every mistake and compares what is said with the table in
@@ -211,7 +236,7 @@ func TestMistakes(t *testing.T) {
 	for _, section := range []struct {
 		name  string
 		cases []mistake
-	}{{"private", privateMistakes}, {"keyfile", keyFileMistakes}, {"public", publicMistakes}, {"value", valueMistakes}, {"archive", archiveMistakes}} {
+	}{{"private", privateMistakes}, {"keyfile", keyFileMistakes}, {"public", publicMistakes}, {"value", valueMistakes}, {"archive", archiveMistakes}, {"proof", proofMistakes}} {
 		var table strings.Builder
 		table.WriteString("| you gave | archivolt says | exit |\n|---|---|---|\n")
 		for _, m := range section.cases {
@@ -439,7 +464,44 @@ func makeMistakes(t *testing.T) {
 	write("profiles.yaml", "profiles: {legal: {archive: some.csv}}\n")
 	write("typo.yaml", "profiles:\n  legal:\n    archiv: jm.csv\n")
 	write("left.partial", "")
+	makeProofMistakes(t, write)
 }
+
+// makeProofMistakes makes exports and identities that are wrong. All keys are
+// fixed, so that fingerprints are.
+func makeProofMistakes(t *testing.T, write func(name, content string)) {
+	t.Helper()
+	const secret = "# archivolt identity\nsigning-key: ed25519:nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=\n" // RFC 8032 section 7.1, test 1
+	write("officer.id", secret)
+	write("officer.id.pub", "verifier: ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n")
+	write("other.id.pub", "verifier: ed25519:PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=\n") // test 2
+	write("damaged.id", strings.Replace(secret, "nWG", "n", 1))
+	write("newer.id", secret+"export-key: 1\n")
+	write("sealed.id", sealedIdentity)
+	for _, args := range []string{"signed --identity officer.id", "unsigned", "changed", "more", "less", "false"} {
+		if _, stderr, code := runApp(t, "", strings.Split("export some.csv --format csv --out "+args, " ")...); code != 3 {
+			t.Fatalf("%s: exit %d, %s", args, code, stderr)
+		}
+	}
+	write("changed/messages.csv", readFile(t, "changed/messages.csv")[1:]+"x")
+	write("more/.DS_Store", "")
+	if err := os.Remove("less/messages.csv"); err != nil {
+		t.Fatal(err)
+	}
+	write("false/manifest.json", strings.Replace(readFile(t, "false/manifest.json"), `"reason": null`, `"raison": null`, 1))
+}
+
+// sealedIdentity is that of RFC 8032 under "correct horse", an
+// armoured file of age with the smallest work factor.
+const sealedIdentity = `-----BEGIN AGE ENCRYPTED FILE-----
+YWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+IHNjcnlwdCBocys4cjlWOVFMN0xLUkdy
+TWIxMDZnIDEKUHVnc1d2ZllXeGJTZk9RQTZPMFFiMVFsamlJMFY0MVQ5cFdzUEZZ
+T3N2bwotLS0gU09DUWVBaEZ4WkFHS3A1L2JtMG15MGFnckFOQUJPYUs1S0xSQ0Rl
+RXJwMApVJbv52QP6J4tI4gWcDHjyw4z55ksR4jxwY7rUcal7jYpXKxJJdGySBrd/
+KfwYspxIVXPjdm7oJjfLwJqtKHFXLk72XLXHaxmVeBxtBySUcRKx4WUjkjts34UM
+L9UsIlENCw==
+-----END AGE ENCRYPTED FILE-----
+`
 
 func readFile(t *testing.T, name string) string {
 	t.Helper()

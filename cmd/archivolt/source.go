@@ -35,6 +35,7 @@ type archiveFlags struct {
 
 	directory *people.Directory
 	zone      *time.Location
+	words     []string // that were looked for, as they were typed
 }
 
 // filterFlags choose messages.
@@ -115,6 +116,7 @@ func (f *archiveFlags) ask(a *app, args []string, chosen *filterFlags, takesWord
 	if len(words) > 0 && !takesWords {
 		err = problem.New(problem.Usage, words[0], "this argument is not understood", "name further archives with --also; quote names that hold blanks")
 	}
+	f.words = words
 	filter, filterErr := chosen.filter(f, words)
 	if err = cmp.Or(err, filterErr); err == nil && chosen.Fast {
 		err = f.lookUp(a, src, chosen)

@@ -26,6 +26,8 @@ func exitCode(c problem.Class) int {
 		return 11
 	case problem.WrongKey:
 		return 12
+	case problem.Unverified:
+		return 13
 	case problem.Unavailable:
 		return 14
 	case problem.Interrupted:

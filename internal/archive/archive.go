@@ -61,6 +61,30 @@ func (a *Archive) Describe() (lines []string) {
 	return lines
 }
 
+// Table is one table of an archive.
+type Table struct {
+	Name        string // as results show it
+	Description string // how and where it is stored
+	Rows        int64  // that were read; 0 before anything was
+}
+
+// Tables lists the tables.
+func (a *Archive) Tables() (list []Table) {
+	for _, p := range a.parts {
+		list = append(list, Table{Name: p.name, Description: p.table.Describe(), Rows: int64(p.index.len())})
+	}
+	return list
+}
+
+// Size is about how many bytes the tables take where they are stored; tables
+// of which nobody knows are left out.
+func (a *Archive) Size() (bytes int64) {
+	for _, p := range a.parts {
+		bytes += max(0, p.table.Size())
+	}
+	return bytes
+}
+
 // begin starts counting for a pass, in the order of time or of the tables.
 func (a *Archive) begin(byTime bool) {
 	a.done, a.total = 0, 0

@@ -14,10 +14,23 @@ type JSONL struct {
 // NewJSONL returns a writer to w.
 func NewJSONL(w io.Writer) *JSONL { return &JSONL{w: bufio.NewWriterSize(w, 256<<10)} }
 
-// Write writes one record. It is written by hand because every row of an
-// archive passes here; a test compares it with encoding/json.
+// Write writes one record.
 func (j *JSONL) Write(r *Record) error {
-	b := append(j.w.AvailableBuffer(), '{')
+	b := AppendJSONL(j.w.AvailableBuffer(), r)
+	if len(b) > j.w.Available() { // no line is cut where the output breaks off
+		if err := j.w.Flush(); err != nil {
+			return err
+		}
+	}
+	_, err := j.w.Write(b)
+	return err
+}
+
+// AppendJSONL appends the line of a record, LF included, to b. It is written by
+// hand because every row of an archive passes here; a test compares it with
+// encoding/json.
+func AppendJSONL(b []byte, r *Record) []byte {
+	b = append(b, '{')
 	b = appendField(b, "time", r.Time)
 	b = appendField(b, "from", r.From)
 	b = appendField(b, "to", r.To)
@@ -57,14 +70,7 @@ func (j *JSONL) Write(r *Record) error {
 		b = appendField(b, "table", &r.Table)
 	}
 	b = appendField(b, "row", &r.Row)
-	b = append(b, '}', '\n')
-	if len(b) > j.w.Available() { // no line is cut where the output breaks off
-		if err := j.w.Flush(); err != nil {
-			return err
-		}
-	}
-	_, err := j.w.Write(b)
-	return err
+	return append(b, '}', '\n')
 }
 
 // Close writes out what is buffered; the file stays open.

@@ -43,6 +43,8 @@ func Identify(data []byte) File {
 
 func identifyBinary(data []byte) Item {
 	switch {
+	case bytes.HasPrefix(data, []byte("age-encryption.org/v1\n")):
+		return Item{Kind: AgeEncrypted}
 	case bytes.HasPrefix(data, []byte("\xfe\xed\xfe\xed")), bytes.HasPrefix(data, []byte("\xce\xce\xce\xce")):
 		return Item{Kind: JavaKeyStore}
 	case bytes.HasPrefix(data, []byte("0")): // SEQUENCE
@@ -61,6 +63,12 @@ func identifyText(text []byte) []Item {
 	case bytes.HasPrefix(trimmed, []byte("ssh-")), bytes.HasPrefix(trimmed, []byte("ecdsa-sha2-")),
 		bytes.HasPrefix(trimmed, []byte("---- BEGIN SSH2 PUBLIC KEY")):
 		return []Item{{Kind: OpenSSHPublic}}
+	case identityLine.Match(trimmed): // before age's: it may hold a key of age too
+		return []Item{{Kind: Identity}}
+	case verifierLine.Match(trimmed):
+		return []Item{{Kind: Verifier}}
+	case bytes.HasPrefix(trimmed, []byte("-----BEGIN AGE ENCRYPTED FILE-----")):
+		return []Item{{Kind: AgeEncrypted}}
 	case bytes.Contains(trimmed, []byte("AGE-SECRET-KEY-")):
 		return []Item{{Kind: AgeIdentity}}
 	case bytes.Contains(trimmed, []byte("-----BEGIN PGP ")):
@@ -83,6 +91,12 @@ func identifyText(text []byte) []Item {
 	}
 	return []Item{{Kind: Unknown}}
 }
+
+// Lines of an identity and of its public half (docs/format/manifest.md).
+var (
+	identityLine = regexp.MustCompile(`(?m)^[ \t]*signing-key: `)
+	verifierLine = regexp.MustCompile(`(?m)^[ \t]*verifier: `)
+)
 
 // keyTextLine is a line of what IM&P wraps (Cisco document 225039).
 var keyTextLine = regexp.MustCompile(`(?im)^\s*(key|iv)\s*=`)

@@ -29,6 +29,9 @@ const (
 	Parameters              // DH, DSA or EC parameters without a key
 	WrappedKey              // what IM&P hands out: Base64 of one RSA block
 	KeyText                 // "key = ...", "iv = ...": already unwrapped
+	AgeEncrypted            // a file encrypted with age, perhaps an identity of ours
+	Identity                // an identity of ours: "signing-key: ..."
+	Verifier                // its public half: "verifier: ..."
 )
 
 // Item is one thing found in a file.
@@ -98,6 +101,12 @@ func (i Item) noun() string {
 		return fmt.Sprintf("Base64 of one RSA-%d block, as IM&P hands out a wrapped key", i.Bits)
 	case KeyText:
 		return "an unwrapped key text (key = ..., iv = ...)"
+	case AgeEncrypted:
+		return "a file encrypted with age"
+	case Identity:
+		return "an Archivolt identity, which signs exports"
+	case Verifier:
+		return "an Archivolt verifier, the public half of an identity"
 	}
 	return "no kind of key file that is known here"
 }

@@ -55,7 +55,9 @@ func notPrivate(name string, i Item) *problem.Error {
 		try = "pass this file with --key, and the private key with --private-key"
 	case KeyText:
 		try = "pass this file with --key; no private key is needed then"
-	case PGP, AgeIdentity:
+	case Identity, Verifier:
+		try = "pass this file with --" + map[Kind]string{Identity: "identity", Verifier: "signer"}[i.Kind] + "; the private key is RSA, in PEM or DER"
+	case PGP, AgeIdentity, AgeEncrypted:
 		try = "look for the private key whose public half was given to IM&P; it is RSA, in PEM or DER"
 	case Empty:
 		what = "this file is empty"

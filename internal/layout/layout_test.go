@@ -23,7 +23,7 @@ import (
 // they test from outside.
 var rooms = map[string][]string{
 	"cmd/archivolt": {"problem", "durable", "keys", "cisco", "cisco/sample",
-		"message", "transcript", "archive", "review", "export", "config", "people",
+		"message", "transcript", "archive", "review", "export", "proof", "identity", "config", "people",
 		"github.com/alecthomas/kong", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 		"golang.org/x/text/encoding", "golang.org/x/text/encoding/unicode", "golang.org/x/text/transform"},
 	"internal/problem":        {},
@@ -48,6 +48,8 @@ var rooms = map[string][]string{
 	"internal/export":           {"problem", "message", "transcript"},
 	"internal/review":           {"message", "transcript"},
 	"internal/people":           {"problem", "message"},
+	"internal/proof":            {"problem", "golang.org/x/mod/sumdb/tlog"},
+	"internal/identity":         {"problem", "keys", "filippo.io/age", "filippo.io/age/armor"},
 	"internal/config":           {"problem", "go.yaml.in/yaml/v3"},
 	"internal/testenv":          {},
 	"internal/layout":           {},

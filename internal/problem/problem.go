@@ -26,6 +26,7 @@ const (
 	Interrupted              // the user stopped the command
 	NoArchive                // there is no such archive
 	Unavailable              // a database cannot be reached, or was lost while it was read
+	Unverified               // an export is not what its manifest or its signer says
 )
 
 // Error is a problem as a person should read it.
