@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"io"
@@ -119,7 +120,7 @@ func (c *exportCmd) toFolder(a *app, src *archive.Archive, f *message.Filter, ch
 	}
 	folder := &exportFolder{dir: dir, builder: proof.NewBuilder(), open: map[*exportFile]bool{}}
 	defer folder.abort()
-	out, err := c.openWriters(folder, chosen, c.look(src))
+	out, err := c.openWriters(a.ctx, folder, chosen, c.look(src))
 	if err != nil {
 		return err
 	}
@@ -151,7 +152,7 @@ func (c *exportCmd) toFolder(a *app, src *archive.Archive, f *message.Filter, ch
 }
 
 // openWriters begins the files of all formats that are chosen.
-func (c *exportCmd) openWriters(folder *exportFolder, chosen []format, look export.Look) (*writers, error) {
+func (c *exportCmd) openWriters(ctx context.Context, folder *exportFolder, chosen []format, look export.Look) (*writers, error) {
 	out := &writers{zone: c.zone}
 	begin := func(name string, open func(io.Writer) recordWriter) error {
 		file, err := folder.Create(name)
@@ -167,7 +168,7 @@ func (c *exportCmd) openWriters(folder *exportFolder, chosen []format, look expo
 			return nil, err
 		case f.slices != nil:
 			var w sliceWriter
-			if w, err = f.slices(folder, look); err == nil {
+			if w, err = f.slices(ctx, folder, look); err == nil {
 				out.slices = append(out.slices, w)
 			}
 		case name != proof.RecordsName:

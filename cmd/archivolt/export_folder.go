@@ -17,6 +17,7 @@ type exportFolder struct {
 	builder *proof.Builder
 	open    map[*exportFile]bool
 	names   []string // of files that are closed
+	ends    []func() // of programs that make files
 }
 
 // exportFile is one of them.
@@ -56,6 +57,26 @@ func (e *exportFile) Close() error {
 	return nil
 }
 
+// adopt takes a file that another program made in the folder.
+func (f *exportFolder) adopt(name string) error {
+	file, err := os.Open(f.dir.Path(name))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	h := proof.NewHasher(io.Discard)
+	if _, err := io.Copy(h, file); err != nil {
+		return err
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	n, sum := h.Sum()
+	f.builder.File(name, n, sum)
+	f.names = append(f.names, name)
+	return nil
+}
+
 // add writes a file that is no part of the manifest.
 func (f *exportFolder) add(name string, content []byte) error {
 	file, err := f.dir.File(name)
@@ -67,6 +88,9 @@ func (f *exportFolder) add(name string, content []byte) error {
 
 // abort removes what is not finished. After Commit it does nothing.
 func (f *exportFolder) abort() {
+	for _, end := range f.ends {
+		end()
+	}
 	for e := range f.open {
 		_ = e.file.Close() // it is going away
 	}

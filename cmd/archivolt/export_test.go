@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -110,7 +111,7 @@ func (daily) Close() error { return nil }
 func TestSlicedFormat(t *testing.T) {
 	t.Chdir(t.TempDir())
 	makeArchive(t, sample.Options{Seed: 4, Utterances: 60, Gap: 2 * time.Hour})
-	known := append(formats(), format{name: "daily", slices: func(f export.Folder, _ export.Look) (sliceWriter, error) { return daily{f}, nil }})
+	known := append(formats(), format{name: "daily", slices: func(_ context.Context, f *exportFolder, _ export.Look) (sliceWriter, error) { return daily{f}, nil }})
 	run := func(out string, rows bool) error {
 		c := &exportCmd{Format: []string{"daily"}, Out: out, Rows: rows}
 		c.Key, c.Archive = []string{"key1.txt", "key2.txt", "key3.txt", "lost.txt"}, []string{"jm.csv"}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"strings"
@@ -19,7 +20,7 @@ type format struct {
 	// output.
 	stream func(w io.Writer, byteOrderMark bool) recordWriter
 	// slices writes files of its own for conversations and days.
-	slices func(folder export.Folder, look export.Look) (sliceWriter, error)
+	slices func(ctx context.Context, folder *exportFolder, look export.Look) (sliceWriter, error)
 }
 
 // recordWriter takes each record as it comes. Close leaves the file open.
@@ -42,15 +43,24 @@ func formats() []format {
 		{name: "csv", help: "for spreadsheets",
 			stream: func(w io.Writer, mark bool) recordWriter { return export.NewCSV(w, mark) }},
 		{name: "rsmf", help: "for review platforms, one file for each conversation and day",
-			slices: func(folder export.Folder, look export.Look) (sliceWriter, error) {
+			slices: func(_ context.Context, folder *exportFolder, look export.Look) (sliceWriter, error) {
 				return export.NewRSMF(folder, look), nil
 			}},
 		{name: "eml", help: "for mail programs, likewise",
-			slices: func(folder export.Folder, look export.Look) (sliceWriter, error) {
+			slices: func(_ context.Context, folder *exportFolder, look export.Look) (sliceWriter, error) {
 				return export.NewEML(folder, look), nil
 			}},
+		{name: "html", help: "one page for reading and printing",
+			slices: func(_ context.Context, folder *exportFolder, look export.Look) (sliceWriter, error) {
+				file, err := folder.Create("messages.html")
+				if err != nil {
+					return nil, err
+				}
+				return &sliceFile{export.NewHTML(file, look), file}, nil
+			}},
+		{name: "pdf", help: "the same on paper, printed by a Chromium on this machine", slices: newPDF},
 		{name: "dat", help: "Concordance load file, one line for each message",
-			slices: func(folder export.Folder, look export.Look) (sliceWriter, error) {
+			slices: func(_ context.Context, folder *exportFolder, look export.Look) (sliceWriter, error) {
 				file, err := folder.Create("messages.dat")
 				if err != nil {
 					return nil, err
@@ -82,7 +92,8 @@ func formatHelp() string {
 // that exports have.
 func mayReplace(name string) bool {
 	return name == proof.ManifestName || name == proof.SignatureName || strings.HasPrefix(name, "messages.") ||
-		strings.HasSuffix(name, ".rsmf") || strings.HasSuffix(name, ".eml")
+		strings.HasSuffix(name, ".rsmf") || strings.HasSuffix(name, ".eml") ||
+		strings.HasPrefix(name, "messages-") && strings.HasSuffix(name, ".pdf")
 }
 
 // streamFile is a recordWriter with the file that it writes.

@@ -77,6 +77,9 @@ func (d *Dir) File(name string) (*os.File, error) {
 	return os.OpenFile(filepath.Join(d.path+Suffix, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, filePerm)
 }
 
+// Path is where a file of the folder lies until Commit.
+func (d *Dir) Path(name string) string { return filepath.Join(d.path+Suffix, name) }
+
 // Commit gives the folder its name. The files in it must have been synced and
 // closed. After an error the unfinished folder is gone. After Commit or Abort it
 // fails and does nothing.

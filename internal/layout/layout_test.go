@@ -23,7 +23,7 @@ import (
 // they test from outside.
 var rooms = map[string][]string{
 	"cmd/archivolt": {"problem", "durable", "keys", "cisco", "cisco/sample",
-		"message", "transcript", "archive", "review", "export", "proof", "identity", "config", "people",
+		"message", "transcript", "archive", "review", "export", "export/pdf", "proof", "identity", "config", "people",
 		"github.com/alecthomas/kong", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 		"golang.org/x/text/encoding", "golang.org/x/text/encoding/unicode", "golang.org/x/text/transform"},
 	"internal/problem":        {},
@@ -46,6 +46,7 @@ var rooms = map[string][]string{
 	"internal/cisco/sourcetest": {"cisco", "cisco/sample", "testenv", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"}, // for tests only
 	"internal/archive":          {"problem", "message", "cisco", "cisco/bacpac", "cisco/csvfile", "cisco/oracle", "cisco/postgres", "cisco/sqlite", "cisco/sqlserver"},
 	"internal/export":           {"problem", "message", "transcript"},
+	"internal/export/pdf":       {"problem", "github.com/chromedp/chromedp", "github.com/chromedp/cdproto/cdp", "github.com/chromedp/cdproto/emulation", "github.com/chromedp/cdproto/io", "github.com/chromedp/cdproto/page"},
 	"internal/review":           {"message", "transcript"},
 	"internal/people":           {"problem", "message"},
 	"internal/proof":            {"problem", "golang.org/x/mod/sumdb/tlog"},
@@ -57,7 +58,8 @@ var rooms = map[string][]string{
 
 // testOnly may be imported by test files alone.
 var testOnly = []string{"testenv", "cisco/sample", "cisco/sourcetest", "transcript", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid",
-	"cisco/sqlserver/tdstest", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex", "github.com/sqlc-dev/teesql/parser", "github.com/santhosh-tekuri/jsonschema/v6", "github.com/jackc/pgx/v5/pgconn"}
+	"cisco/sqlserver/tdstest", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex", "github.com/sqlc-dev/teesql/parser", "github.com/santhosh-tekuri/jsonschema/v6", "github.com/jackc/pgx/v5/pgconn",
+	"export", "golang.org/x/net/html"}
 
 // rsaDecryption is allowed in these packages only: no network surface may be
 // asked to decrypt with an RSA key.
