@@ -30,7 +30,7 @@ func NewCSV(w io.Writer, byteOrderMark bool) *CSV {
 }
 
 var csvHeader = []string{"time", "from", "to", "room", "nick", "kind", "stanza_id", "refers_to", "thread", "subject", "body", "body_from",
-	"stanza_body", "reactions", "files", "recipients", "direction", "copies", "history", "status", "reason", "key", "row"}
+	"stanza_body", "reactions", "files", "recipients", "direction", "copies", "history", "status", "reason", "key", "row", "table", "room_was"}
 
 // Write writes one record.
 func (c *CSV) Write(r *Record) error {
@@ -49,7 +49,8 @@ func (c *CSV) Write(r *Record) error {
 	list := func(l []string) string { return cellText(strings.Join(l, " ")) }
 	return c.w.Write([]string{cell(r.Time), cell(r.From), cell(r.To), cell(r.Room), cell(r.Nick), r.Kind, cell(r.StanzaID), cell(r.RefersTo),
 		cell(r.Thread), cell(r.Subject), cell(r.Body), cell(r.BodyFrom), cell(r.StanzaBody), list(r.Reactions), list(r.Files), list(r.Recipients),
-		cell(r.Direction), strconv.Itoa(r.Copies), strconv.FormatBool(r.History), r.Status, cell(r.Reason), cell(r.Key), cellText(r.Row)})
+		cell(r.Direction), strconv.Itoa(r.Copies), strconv.FormatBool(r.History), r.Status, cell(r.Reason), cell(r.Key), cellText(r.Row),
+		cellText(r.Table), cell(r.RoomWas)})
 }
 
 // lineEnds makes all line ends one, which csv.Writer writes as CR LF; a CR that

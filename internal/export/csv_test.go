@@ -35,14 +35,14 @@ func table(t testing.TB, byteOrderMark bool, list ...Record) string {
 	return b.String()
 }
 
-const header = "time,from,to,room,nick,kind,stanza_id,refers_to,thread,subject,body,body_from,stanza_body,reactions,files,recipients,direction,copies,history,status,reason,key,row\r\n"
+const header = "time,from,to,room,nick,kind,stanza_id,refers_to,thread,subject,body,body_from,stanza_body,reactions,files,recipients,direction,copies,history,status,reason,key,row,table,room_was\r\n"
 
 func TestGoldenCSV(t *testing.T) {
 	r := Record{Time: p("2024-01-31T12:00:00.123Z"), From: p("anna@example.com"), Room: p("ops@conf.example.com"), Nick: p("Anna, \"A.\""), Kind: "groupchat",
 		Body: p("first\nsecond"), BodyFrom: p("body"), Reactions: []string{"👍", "🎉"}, Recipients: []string{"boris@example.com", "carla@example.com"},
 		Direction: p("IO"), Copies: 3, History: true, Status: "ok", Key: p("SHA256:abc"), Row: "jm.csv:17"}
 	want := header + `2024-01-31T12:00:00.123Z,anna@example.com,,ops@conf.example.com,"Anna, ""A.""",groupchat,,,,,` + "\"first\r\nsecond\"" +
-		",body,,👍 🎉,,boris@example.com carla@example.com,IO,3,true,ok,,SHA256:abc,jm.csv:17\r\n"
+		",body,,👍 🎉,,boris@example.com carla@example.com,IO,3,true,ok,,SHA256:abc,jm.csv:17,,\r\n"
 	if got := table(t, false, r); got != want {
 		t.Errorf("%q, want\n%q", got, want)
 	}
@@ -84,7 +84,7 @@ func TestDefuse(t *testing.T) {
 		// Any text of a record may come from a stranger.
 		r := Record{Time: &c.text, From: &c.text, To: &c.text, Room: &c.text, Nick: &c.text, Kind: "chat", StanzaID: &c.text, RefersTo: &c.text, Thread: &c.text,
 			Subject: &c.text, Body: &c.text, BodyFrom: &c.text, StanzaBody: &c.text, Reactions: []string{c.text}, Files: []string{c.text}, Recipients: []string{c.text},
-			Direction: &c.text, Status: "ok", Reason: &c.text, Key: &c.text, Row: c.text}
+			Direction: &c.text, Status: "ok", Reason: &c.text, Key: &c.text, Row: c.text, Table: c.text, RoomWas: &c.text}
 		rows, err := csv.NewReader(strings.NewReader(table(t, false, r))).ReadAll()
 		if err != nil || len(rows) != 2 {
 			t.Fatalf("%q: %d rows, %v", c.text, len(rows), err)
@@ -119,7 +119,7 @@ func expected(r *Record, lineEnd string) []string {
 	list := func(l []string) string { return text(strings.Join(l, " ")) }
 	return []string{null(r.Time), null(r.From), null(r.To), null(r.Room), null(r.Nick), r.Kind, null(r.StanzaID), null(r.RefersTo), null(r.Thread),
 		null(r.Subject), null(r.Body), null(r.BodyFrom), null(r.StanzaBody), list(r.Reactions), list(r.Files), list(r.Recipients), null(r.Direction),
-		strconv.Itoa(r.Copies), strconv.FormatBool(r.History), r.Status, null(r.Reason), null(r.Key), text(r.Row)}
+		strconv.Itoa(r.Copies), strconv.FormatBool(r.History), r.Status, null(r.Reason), null(r.Key), text(r.Row), r.Table, null(r.RoomWas)}
 }
 
 func TestCSVReadByEncodingCSV(t *testing.T) {

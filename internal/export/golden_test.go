@@ -106,9 +106,9 @@ func goldenConversation() (list []*transcript.Utterance) {
 	add(pair(boris, anna, "m5", ""), func(m *message.Message) {
 		m.Kind, m.RefersTo, m.Reactions = message.Reaction, "m1", []string{"👍", "🚚"}
 	})
-	list[len(list)-1].Text = message.Text{}
+	list[len(list)-1].Text, list[len(list)-1].TextFrom = message.Text{}, ""
 	add(pair(boris, anna, "m6", ""), func(m *message.Message) { m.Kind, m.RefersTo = message.Retraction, "m2" })
-	list[len(list)-1].Text = message.Text{}
+	list[len(list)-1].Text, list[len(list)-1].TextFrom = message.Text{}, ""
 	add(pair(anna, boris, "m7", "see the file"), func(m *message.Message) { m.Files = []string{"https://files.example.com/a b.pdf"} })
 	add(transcript.Utterance{Row: message.Message{Status: message.NoKey, Reason: "no key opens MESSAGE_STRING, TO_JID, FROM_JID, BODY_STRING"}}, nil)
 	add(pair(anna, boris, "m8", "an edit of yesterday's"), func(m *message.Message) { m.Kind, m.RefersTo = message.Correction, "before" })
@@ -118,7 +118,7 @@ func goldenConversation() (list []*transcript.Utterance) {
 	}
 	add(room(carla, "r1", "Subject: injected\r\nBcc: all@example.com"), nil)
 	add(room(carla, "r2", ""), func(m *message.Message) { m.Kind, m.StanzaSubject = message.Topic, "New subject" })
-	list[len(list)-1].Text = message.Text{}
+	list[len(list)-1].Text, list[len(list)-1].TextFrom = message.Text{}, ""
 	add(room("", "r3", "by a nick alone"), func(m *message.Message) {
 		m.Status, m.Reason = message.Unverified, "a single block cannot show that the key is right"
 	})
