@@ -1,0 +1,188 @@
+package sqlite_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"archivolt/internal/ledger"
+	"archivolt/internal/store"
+	"archivolt/internal/store/sqlite"
+	"archivolt/internal/store/storetest"
+	"archivolt/internal/testenv"
+)
+
+func place(path string) storetest.Place {
+	return storetest.Place{
+		Create: func(id ledger.ID) (storetest.Writer, error) { return sqlite.Create(path, id) },
+		Open: func() (storetest.Writer, error) {
+			s, err := sqlite.Open(path)
+			if err != nil {
+				return nil, err
+			}
+			return s, nil
+		},
+		Read: func() (storetest.Reader, error) {
+			s, err := sqlite.OpenReader(path)
+			if err != nil {
+				return nil, err
+			}
+			return s, nil
+		},
+	}
+}
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Place { return place(filepath.Join(t.TempDir(), "odd %41?#name.db")) })
+}
+
+// filled makes an archive and closes it.
+func filled(t *testing.T) (path string, g *storetest.Generator) {
+	path = filepath.Join(t.TempDir(), "archive.db")
+	s, err := sqlite.Create(path, storetest.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, err := s.TakeOver()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g = storetest.NewGenerator(head, 3)
+	for _, n := range []int{1, 300} {
+		if err := s.Append(g.Batch(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path, g
+}
+
+// TestIndependentReader reads the file with Python's sqlite3.
+func TestIndependentReader(t *testing.T) {
+	path, g := filled(t)
+	script := `import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+for row in db.execute("SELECT idx, time, epoch, name, number, hex(tokens), hex(commitment), hex(digest), hex(sealed) FROM records JOIN sources USING (source) ORDER BY idx"): print(*row)
+for row in db.execute("SELECT size, spool, epoch, generation, hex(root) FROM head"): print(*row)
+`
+	out, err := exec.Command(testenv.Python(t, "sqlite3"), "-c", script, path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var want strings.Builder
+	for _, e := range g.Entries {
+		if r := e.Record; r != nil {
+			fmt.Fprintf(&want, "%d %d %d %s %d %X %X %X %X\n", e.Index, r.Time, r.Epoch, r.Source, r.Number, r.Tokens, r.Commitment, r.Sealed, e.Sealed)
+		}
+	}
+	fmt.Fprintf(&want, "%d %d %d %d %X\n", g.Head.Size, g.Head.Spool, g.Head.Epoch, g.Head.Generation, g.Head.Root[:])
+	if string(out) != want.String() {
+		got, expected := strings.Split(string(out), "\n"), strings.Split(want.String(), "\n")
+		for i := range min(len(got), len(expected)) {
+			if got[i] != expected[i] {
+				t.Fatalf("Python's sqlite3 reads\n%.200s, want\n%.200s", got[i], expected[i])
+			}
+		}
+		t.Errorf("Python's sqlite3 reads %d lines, want %d", len(got), len(expected))
+	}
+}
+
+func TestReadingLeavesNoTrace(t *testing.T) {
+	path, _ := filled(t)
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := sqlite.OpenReader(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Head(); err != nil {
+		t.Fatal(err)
+	}
+	names, _ := filepath.Glob(path + "*")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	after, _ := os.ReadFile(path)
+	if len(names) != 1 || !bytes.Equal(before, after) {
+		t.Errorf("reading left %q", names)
+	}
+}
+
+func TestMode(t *testing.T) {
+	path, _ := filled(t)
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("the archive has mode %v", info.Mode())
+	}
+}
+
+func TestForeignFiles(t *testing.T) {
+	python := testenv.Python(t, "sqlite3")
+	dir := t.TempDir()
+	for name, statements := range map[string]string{
+		"another's":     "CREATE TABLE x (y)",
+		"newer version": fmt.Sprintf("CREATE TABLE head (x); PRAGMA application_id=%d; PRAGMA user_version=%d", 0x41764c74, store.Version+1),
+	} {
+		path := filepath.Join(dir, name)
+		if out, err := exec.Command(python, "-c", "import sqlite3,sys; sqlite3.connect(sys.argv[1]).executescript(sys.argv[2])", path, statements).CombinedOutput(); err != nil {
+			t.Fatalf("%v %s", err, out)
+		}
+		if s, err := sqlite.Open(path); err == nil {
+			s.Close()
+			t.Errorf("%s opens for writing", name)
+		}
+		if s, err := sqlite.OpenReader(path); err == nil {
+			s.Close()
+			t.Errorf("%s opens for reading", name)
+		}
+	}
+	path := filepath.Join(dir, "unfinished") // made, and the power went
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sqlite.Open(path); err != store.ErrNone {
+		t.Errorf("an archive that was never finished gives %v", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("it is still in the way")
+	}
+}
+
+// BenchmarkAppend appends batches as the daemon does.
+func BenchmarkAppend(b *testing.B) {
+	for _, size := range []int{100, 1000, 5000} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			s, err := sqlite.Create(filepath.Join(b.TempDir(), "archive.db"), storetest.ID)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.Close()
+			head, err := s.TakeOver()
+			if err != nil {
+				b.Fatal(err)
+			}
+			g := storetest.NewGenerator(head, 1)
+			for b.Loop() {
+				b.StopTimer()
+				batch := g.Batch(size)
+				g.Entries = g.Entries[:0]
+				b.StartTimer()
+				if err := s.Append(batch); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(size)*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+		})
+	}
+}
