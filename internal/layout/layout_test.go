@@ -55,6 +55,7 @@ var rooms = map[string][]string{
 	"internal/proof":            {"problem", "golang.org/x/mod/sumdb/tlog"},
 	"internal/identity":         {"problem", "keys", "filippo.io/age", "filippo.io/age/armor"},
 	"internal/config":           {"problem", "go.yaml.in/yaml/v3"},
+	"internal/xmpp":             {"problem"},
 	"internal/testenv":          {},
 	"internal/layout":           {},
 }
