@@ -261,7 +261,7 @@ func (r *reader) tag() (tag, error) {
 			t.empty = true
 			r.pos = next + 2
 			return t, nil
-		case t.end || next == i:
+		case t.end:
 			return tag{}, malformed("a tag without an end")
 		}
 		a, after, err := attributeAt(b, next)
