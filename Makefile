@@ -1,6 +1,7 @@
 GO ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 2m
+RACE ?= ./...
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
@@ -12,7 +13,7 @@ test:
 
 ## race: the same under the race detector (needs a C compiler)
 race:
-	$(GO) test -race ./...
+	$(GO) test -race -timeout 30m $(RACE)
 
 ## check: format, vet (also for Windows and macOS), staticcheck, layout, module files, shell scripts
 check:

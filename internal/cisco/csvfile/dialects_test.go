@@ -21,7 +21,7 @@ const (
 
 func plainRow() readRow {
 	return readRow{Cells: [cisco.NumColumns]string{"anna@x.com", "ben@x.com/desk", "2024-05-06 07:08:09.123", null, "t1", "c", "O",
-		"4", "40", "QUJD", "REVG", null, null, "N"}}
+		"4", "40", "QUJD", "REVG", null, null, "N", null, null, null}}
 }
 
 // with is the plain row with other cells.
@@ -70,7 +70,7 @@ func pad(line, by string) string {
 // dashes is the underline that goes with pad.
 func dashes(by string) string {
 	var cells []string
-	for _, width := range widths {
+	for _, width := range widths[:cisco.HistoryFlag+1] {
 		cells = append(cells, strings.Repeat("-", width))
 	}
 	return strings.Join(cells, by)

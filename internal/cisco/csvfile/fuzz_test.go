@@ -212,7 +212,7 @@ func TestWrittenByEncodingCSV(t *testing.T) {
 		}
 		var want []readRow
 		for range rapid.IntRange(0, 8).Draw(t, "rows") {
-			var r readRow
+			r := short("") // what a file of JM does not have is NULL
 			record := make([]string, len(order))
 			for i, name := range order {
 				text := strings.ToValidUTF8(cell.Draw(t, name), "?")

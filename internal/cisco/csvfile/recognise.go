@@ -65,7 +65,7 @@ func (f *File) recognise(text []byte, whole bool) error {
 		if c, known := columnsOf(cells); known > best {
 			columns, best, end, f.dialect.Separator = c, known, next, sep
 		}
-		if plain == 0 && len(cells) == int(cisco.NumColumns) && looksLikeDate(cells[cisco.SentDate]) {
+		if plain == 0 && len(cells) == len(cisco.ColumnNames()) && looksLikeDate(cells[cisco.SentDate]) {
 			plain = sep
 		}
 	}
