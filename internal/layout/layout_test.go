@@ -52,6 +52,10 @@ var rooms = map[string][]string{
 	"internal/seal":             {"problem", "keys", "ledger", "filippo.io/age", "filippo.io/age/agessh"},
 	"internal/ledger":           {"golang.org/x/mod/sumdb/tlog", "golang.org/x/mod/sumdb/note"},
 	"internal/spool":            {},
+	"internal/store":            {"ledger"},
+	"internal/store/sqlite":     {"store", "ledger", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"},
+	"internal/store/storetest":  {"store", "ledger"}, // for tests only
+	"internal/capture":          {"problem", "durable", "message", "stanza", "xmpp", "seal", "ledger", "spool", "store"},
 	"internal/proof":            {"problem", "golang.org/x/mod/sumdb/tlog"},
 	"internal/identity":         {"problem", "keys", "filippo.io/age", "filippo.io/age/armor"},
 	"internal/config":           {"problem", "go.yaml.in/yaml/v3"},
@@ -61,9 +65,9 @@ var rooms = map[string][]string{
 }
 
 // testOnly may be imported by test files alone.
-var testOnly = []string{"testenv", "cisco/sample", "cisco/sourcetest", "transcript", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid",
+var testOnly = []string{"testenv", "cisco/sample", "cisco/sourcetest", "store/sqlite", "store/storetest", "transcript", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid",
 	"cisco/sqlserver/tdstest", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex", "github.com/sqlc-dev/teesql/parser", "github.com/santhosh-tekuri/jsonschema/v6", "github.com/jackc/pgx/v5/pgconn",
-	"export", "golang.org/x/net/html"}
+	"export", "golang.org/x/net/html", "filippo.io/age", "golang.org/x/mod/sumdb/tlog"}
 
 // rsaDecryption is allowed in these packages only: no network surface may be
 // asked to decrypt with an RSA key.

@@ -101,7 +101,7 @@ func NewEpoch(id ledger.ID, number uint64, to *Recipients) (e *Epoch, wraps [][]
 		}
 		wraps = append(wraps, b.Bytes())
 	}
-	e, err = derive(id, number, key)
+	e, err = FromKey(id, number, key)
 	return e, wraps, err
 }
 
@@ -134,12 +134,13 @@ func OpenEpoch(id ledger.ID, number uint64, wraps [][]byte, identities ...age.Id
 			continue
 		}
 		defer clear(key)
-		return derive(id, number, key)
+		return FromKey(id, number, key)
 	}
 	return nil, result
 }
 
-func derive(id ledger.ID, number uint64, key []byte) (*Epoch, error) {
+// FromKey is the epoch of a data key of KeySize bytes, which stays the caller's.
+func FromKey(id ledger.ID, number uint64, key []byte) (*Epoch, error) {
 	salt := binary.BigEndian.AppendUint64(slices.Clone(id[:]), number)
 	secret, err := hkdf.Extract(sha256.New, key, salt)
 	if err != nil {

@@ -73,11 +73,16 @@ func (r *Reader) place() (end int64, more bool, err error) {
 	if r.next >= s.next {
 		return 0, false, nil
 	}
-	for i, g := range s.segments {
-		if r.f != nil && g.name == r.name {
-			return g.size, true, nil
+	if r.f != nil {
+		for _, g := range s.segments {
+			if g.name == r.name {
+				return g.size, true, nil
+			}
 		}
-		if r.f != nil || i+1 < len(s.segments) && s.segments[i+1].first <= r.next {
+		r.Close() // trimmed, after it was read to its end
+	}
+	for i, g := range s.segments {
+		if i+1 < len(s.segments) && s.segments[i+1].first <= r.next {
 			continue
 		}
 		if g.first > r.next {
@@ -89,7 +94,7 @@ func (r *Reader) place() (end int64, more bool, err error) {
 		r.name, r.offset, r.at = g.name, int64(headerSize), g.first
 		return g.size, true, nil
 	}
-	return 0, false, &DamageError{r.name, r.offset, "the segment was taken away while it was read"}
+	return 0, false, fmt.Errorf("the spool has no segment for entry %d", r.next)
 }
 
 // Close closes the reader; Next opens it again.

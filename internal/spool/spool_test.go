@@ -327,6 +327,28 @@ func TestStoreIsAhead(t *testing.T) {
 	}
 }
 
+// TestTrimBesideReader: a reader goes on where its segment was given back.
+func TestTrimBesideReader(t *testing.T) {
+	s := openReal(t, t.TempDir(), Options{})
+	r := s.Reader(0)
+	defer r.Close()
+	for n := uint64(1); n <= 3; n++ {
+		if _, err := s.Append(make([]byte, reserve+1)); err != nil { // a segment that Trim finds worth giving back
+			t.Fatal(err)
+		}
+		got, err := r.Next(1)
+		if err != nil || len(got) != 1 || got[0].Number != n {
+			t.Fatalf("%d entries, %v", len(got), err)
+		}
+		if err := s.Trim(n); err != nil {
+			t.Fatal(err)
+		}
+		if used, _ := s.Bytes(); used > reserve {
+			t.Errorf("%d bytes are left", used)
+		}
+	}
+}
+
 // FuzzOpen opens any bytes as the last segment, and what it takes it gives
 // back in order.
 func FuzzOpen(f *testing.F) {

@@ -1,0 +1,331 @@
+// Package capture is the writing side of an archive of ours: it takes copies of
+// messages, seals them, keeps them in the spool, acknowledges, and moves them
+// into the store, each chained into the ledger.
+//
+//	copies → seal → spool (durable) → acknowledged → ledger → store → checkpoint → anchors
+//
+// What is acknowledged survives kill -9 and power cuts, and comes into the
+// store once. A record is identified by its source and delivery number, never
+// by its content. docs/life-of-a-message.md walks the whole way.
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"archivolt/internal/ledger"
+	"archivolt/internal/problem"
+	"archivolt/internal/seal"
+	"archivolt/internal/spool"
+	"archivolt/internal/store"
+	"archivolt/internal/xmpp"
+)
+
+// Sink is the store as this package needs it. It is used by one goroutine at a
+// time.
+type Sink interface {
+	Head() (store.Head, error)
+	TakeOver() (store.Head, error)
+	Marks() (map[string]uint64, error)
+	// Records is used once, at the start, for those behind the last anchor.
+	Records(context.Context, store.Query, func(*store.Entry) error) error
+	// Append is atomic. After an error Head tells whether the batch is there.
+	Append(*store.Batch) error
+	SaveCheckpoint(text []byte) error
+	Tile(level int, n int64, width int) ([]byte, error)
+	Close() error
+}
+
+// Config says how a Service works.
+type Config struct {
+	StateDir      string // for what must lie apart from the store: the checkpoint key, the last anchor, the spool
+	Recipients    *seal.Recipients
+	Writer        string // program and version, for the ledger
+	Configuration string // hash of the configuration, for the ledger
+	Anchors       []Anchor
+	Log           *slog.Logger
+
+	EpochAge        time.Duration // after which a new data key is made; 0 for 24 h
+	EpochRecords    int           // likewise; 0 for seal.MaxRecords
+	CheckpointEvery time.Duration // 0 for a minute
+	HeartbeatEvery  time.Duration // 0 for an hour
+	SpoolBytes      int64         // 0 for spool.DefaultMax
+	SegmentBytes    int64         // 0 for spool.DefaultSegment
+
+	step func(string) // tests end the process here
+	now  func() time.Time
+}
+
+func (c *Config) setDefaults() {
+	orDefault := func(d *time.Duration, other time.Duration) {
+		if *d == 0 {
+			*d = other
+		}
+	}
+	orDefault(&c.EpochAge, 24*time.Hour)
+	orDefault(&c.CheckpointEvery, time.Minute)
+	orDefault(&c.HeartbeatEvery, time.Hour)
+	if c.EpochRecords == 0 {
+		c.EpochRecords = seal.MaxRecords
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.step == nil {
+		c.step = func(string) {}
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+}
+
+// Steps at which tests end the process.
+const (
+	stepKeyMade       = "key made"
+	stepWrapWritten   = "wrap written"
+	stepSpoolAppended = "spool appended"
+	stepAcknowledged  = "acknowledged"
+	stepBatchMade     = "batch made"
+	stepHeadSwapped   = "store committed and head swapped"
+	stepCheckpoint    = "checkpoint signed"
+	stepAnchored      = "anchored"
+)
+
+// Limits of what is done at once.
+const (
+	maxCopies     = 1000    // appended to the spool together
+	maxCopyBytes  = 8 << 20 // likewise, of their stanzas
+	maxStoreBytes = 8 << 20 // moved into the store together
+	queued        = 256     // deliveries that wait
+)
+
+// Service captures. It implements xmpp.Handler; it may be used from several
+// goroutines.
+type Service struct {
+	cfg   Config
+	id    ledger.ID
+	state *state
+	spool *spool.Spool
+	sink  Sink
+
+	deliveries chan delivery
+	events     chan ledger.Event
+	room       chan struct{} // the spool was trimmed
+	more       chan struct{} // the spool has more
+	draining   chan struct{} // Stop was called
+	sealed     chan struct{} // nothing more comes into the spool
+	done       chan struct{} // everything has ended
+	stopOnce   sync.Once
+	delivering sync.RWMutex // read-locked while Deliver waits
+	fatal      atomic.Pointer[error]
+
+	sealer sealer
+	storer storer
+	counts counters
+}
+
+// delivery is what a source has sent together.
+type delivery struct {
+	connection string
+	copies     []xmpp.Copy
+	done       func(error)
+}
+
+var _ xmpp.Handler = (*Service)(nil)
+
+// Start brings the archive up: it looks whether the store is the one that was
+// left, finishes what was in the spool, and begins a new epoch. The sink is the
+// service's from then on, which closes it, also when it does not start.
+func Start(cfg Config, sink Sink) (started *Service, err error) {
+	cfg.setDefaults()
+	s := &Service{cfg: cfg, sink: sink,
+		deliveries: make(chan delivery, queued), events: make(chan ledger.Event, 16),
+		room: make(chan struct{}, 1), more: make(chan struct{}, 1),
+		draining: make(chan struct{}), sealed: make(chan struct{}), done: make(chan struct{})}
+	running := false
+	defer func() {
+		switch {
+		case err == nil:
+		case running: // the storer closes what is open
+			s.fail(err)
+			close(s.sealed)
+			<-s.done
+		default:
+			if s.spool != nil {
+				s.spool.Close()
+			}
+			sink.Close()
+		}
+	}()
+	head, err := sink.Head()
+	if err != nil {
+		return nil, err
+	}
+	s.id = head.ID
+	if s.state, err = openState(cfg.StateDir, s.id, head.Size == 0); err != nil {
+		return nil, err
+	}
+	marks, err := checkStore(sink, s.state, head)
+	if err != nil {
+		return nil, err
+	}
+	// The spool's lock comes first: a second daemon must not fence off the one
+	// that is running.
+	s.spool, err = spool.Open(spoolDir(cfg.StateDir), spool.Options{ID: s.id, Max: cfg.SpoolBytes, Segment: cfg.SegmentBytes, Next: head.Spool + 1})
+	if err != nil {
+		return nil, spoolProblem(cfg.StateDir, err)
+	}
+	before := head
+	if head, err = sink.TakeOver(); err != nil {
+		return nil, err
+	}
+	if head.Size != before.Size {
+		return nil, problem.New(problem.Failed, "the store", "another archivoltd is writing to it", "stop that one first: it has now been shut out; then start again")
+	}
+	if err := s.storer.begin(s, head, marks); err != nil {
+		return nil, err
+	}
+	s.sealer = sealer{s: s, marks: maps.Clone(marks), ordinals: map[string]uint64{}, number: head.Epoch}
+	backlog, err := s.sealer.recover(head.Spool)
+	if err != nil {
+		return nil, err
+	}
+	events := s.started(head, backlog)
+	running = true
+	go s.storer.run() // which makes room for what follows, if the spool is full
+	for _, e := range events {
+		if err := s.sealer.append(e.Append(nil, s.id)); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.sealer.newEpoch(cfg.now()); err != nil {
+		return nil, err
+	}
+	go s.sealer.run()
+	return s, nil
+}
+
+// Connected records that a source came up.
+func (s *Service) Connected(connection string) {
+	s.counts.connected.Add(1)
+	s.event(ledger.Connected, "connection "+connection)
+}
+
+// Lost records that a source went away.
+func (s *Service) Lost(connection string, err error) {
+	s.counts.connected.Add(-1)
+	s.event(ledger.Lost, fmt.Sprintf("connection %s: %v", connection, err))
+}
+
+// event puts an event into the ledger. It waits for its turn, not for the disk.
+func (s *Service) event(name ledger.Name, detail string) {
+	select {
+	case s.events <- ledger.Event{Time: s.cfg.now().UnixMilli(), Name: name, Detail: detail}:
+	case <-s.sealed:
+	}
+}
+
+// ErrStopped says that the service takes nothing more.
+var ErrStopped = errors.New("the archive is being closed")
+
+// Deliver takes copies. It waits while too many others do.
+func (s *Service) Deliver(connection string, copies []xmpp.Copy, done func(error)) {
+	s.delivering.RLock()
+	defer s.delivering.RUnlock()
+	select {
+	case <-s.sealed:
+		done(ErrStopped)
+		return
+	default:
+	}
+	select {
+	case s.deliveries <- delivery{connection, copies, done}:
+	case <-s.sealed:
+		done(ErrStopped)
+	}
+}
+
+// Done is closed when the service has ended, by Stop or because it had to; Err
+// then tells why.
+func (s *Service) Done() <-chan struct{} { return s.done }
+
+// Err returns what ended the service, nil if Stop did.
+func (s *Service) Err() error {
+	if e := s.fatal.Load(); e != nil {
+		return *e
+	}
+	return nil
+}
+
+// fail ends the service.
+func (s *Service) fail(err error) {
+	s.fatal.CompareAndSwap(nil, &err)
+	s.stopOnce.Do(func() { close(s.draining) })
+}
+
+// Stop takes nothing more, brings what was acknowledged into the store, as far
+// as ctx allows, signs the last checkpoint and closes the store. What is left
+// in the spool is finished after the next start.
+func (s *Service) Stop(ctx context.Context) error {
+	s.stopOnce.Do(func() { close(s.draining) })
+	select {
+	case <-s.done:
+	case <-ctx.Done():
+		s.storer.hurry.Store(true)
+		<-s.done
+	}
+	return s.Err()
+}
+
+func (s *Service) signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+type counters struct {
+	connected                                              atomic.Int64
+	received, recorded, redelivered, gaps, refused, stored atomic.Uint64
+	full                                                   atomic.Bool
+	oldest                                                 atomic.Int64 // arrival of the oldest that is not stored, ms; 0 if all is
+	storeFailing                                           atomic.Bool
+}
+
+// Status is how a service is.
+type Status struct {
+	Archive     string    `json:"archive"`     // its id
+	Connected   int64     `json:"connected"`   // connections that are up
+	Received    uint64    `json:"received"`    // copies since the start
+	Recorded    uint64    `json:"recorded"`    // of these, durable
+	Redelivered uint64    `json:"redelivered"` // of these, dropped: they were durable already
+	Gaps        uint64    `json:"gaps"`        // in delivery numbers
+	Refused     uint64    `json:"refused"`     // copies that were not taken: the spool was full
+	Stored      uint64    `json:"stored"`      // entries moved into the store
+	SpoolBytes  int64     `json:"spool_bytes"` // on disk
+	SpoolMax    int64     `json:"spool_max"`   // that they may be
+	SpoolFull   bool      `json:"spool_full"`  // nothing is acknowledged
+	StoreDown   bool      `json:"store_down"`  // the store took the last batch not
+	Waiting     float64   `json:"waiting"`     // age of the oldest entry that is not in the store, seconds
+	Checkpoint  time.Time `json:"checkpoint"`  // time of the last one
+	Size        int64     `json:"ledger_size"` // entries it covers
+}
+
+// Status tells how the service is.
+func (s *Service) Status() Status {
+	c := &s.counts
+	used, most := s.spool.Bytes()
+	st := Status{Archive: s.id.String(), Connected: c.connected.Load(), Received: c.received.Load(), Recorded: c.recorded.Load(), Redelivered: c.redelivered.Load(),
+		Gaps: c.gaps.Load(), Refused: c.refused.Load(), Stored: c.stored.Load(), SpoolBytes: used, SpoolMax: most, SpoolFull: c.full.Load(), StoreDown: c.storeFailing.Load()}
+	if ms := c.oldest.Load(); ms > 0 {
+		st.Waiting = max(0, s.cfg.now().Sub(time.UnixMilli(ms)).Seconds())
+	}
+	st.Size, st.Checkpoint = s.state.last()
+	return st
+}

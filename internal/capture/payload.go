@@ -1,0 +1,50 @@
+package capture
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"archivolt/internal/ledger"
+)
+
+// An entry of the spool is a list of fields, each behind its length: the entry
+// of the ledger, then what belongs to it, a sealed record or the wraps of an
+// epoch.
+
+func encode(fields ...[]byte) []byte {
+	size := 0
+	for _, f := range fields {
+		size += 4 + len(f)
+	}
+	b := make([]byte, 0, size)
+	for _, f := range fields {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(f)))
+		b = append(b, f...)
+	}
+	return b
+}
+
+var errPayload = errors.New("an entry of the spool is not what this program writes")
+
+// decode splits an entry of the spool. The parts share its memory.
+func decode(data []byte, id ledger.ID) (entry ledger.Entry, canonical []byte, rest [][]byte, err error) {
+	for len(data) > 0 {
+		if len(data) < 4 || int64(binary.BigEndian.Uint32(data)) > int64(len(data)-4) {
+			return nil, nil, nil, errPayload
+		}
+		n := binary.BigEndian.Uint32(data)
+		rest = append(rest, data[4:4+n:4+n])
+		data = data[4+n:]
+	}
+	if len(rest) == 0 {
+		return nil, nil, nil, errPayload
+	}
+	canonical, rest = rest[0], rest[1:]
+	entry, err = ledger.Parse(canonical, id)
+	if _, isRecord := entry.(*ledger.Record); err == nil && isRecord != (len(rest) == 1) {
+		if _, isEpoch := entry.(*ledger.Epoch); !isEpoch {
+			err = errPayload
+		}
+	}
+	return entry, canonical, rest, err
+}
