@@ -116,7 +116,6 @@ type audited struct {
 	records []opened
 	events  []ledger.Event
 	epochs  []ledger.Epoch
-	verify  string
 }
 
 type opened struct {

@@ -21,13 +21,12 @@ const (
 // storer moves entries from the spool into the store, and signs checkpoints. It
 // runs in one goroutine and alone uses the sink.
 type storer struct {
-	s       *Service
-	head    store.Head
-	tree    *ledger.Tree
-	marks   map[string]uint64
-	reader  *spool.Reader
-	trimmed uint64
-	hurry   atomic.Bool // the store is not waited for
+	s      *Service
+	head   store.Head
+	tree   *ledger.Tree
+	marks  map[string]uint64
+	reader *spool.Reader
+	hurry  atomic.Bool // the store is not waited for
 }
 
 // begin continues after head.

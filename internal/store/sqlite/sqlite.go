@@ -119,7 +119,7 @@ func open(path string, flags sqlite.OpenFlags) (*Store, error) {
 	if _, err := os.Stat(path + "-wal"); flags&sqlite.OpenReadOnly != 0 && errors.Is(err, fs.ErrNotExist) {
 		uri += "?immutable=1" // nobody writes, and no file is put beside the archive
 	}
-	conn, err := sqlite.OpenConn(uri, flags|sqlite.OpenURI|sqlite.OpenNoMutex)
+	conn, err := sqlite.OpenConn(uri, flags|sqlite.OpenURI)
 	if err != nil {
 		return nil, err
 	}
