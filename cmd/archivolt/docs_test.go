@@ -108,7 +108,7 @@ func TestExitCodesAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	for c := problem.Failed; c <= problem.Unverified; c++ {
-		code := exitCode(c)
+		code := c.ExitCode()
 		if !strings.Contains(string(doc), fmt.Sprintf("\n| %d |", code)) {
 			t.Errorf("exit code %d is not in docs/exit-codes.md", code)
 		}

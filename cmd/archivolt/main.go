@@ -90,7 +90,7 @@ func runMain() int {
 		stop()
 		time.AfterFunc(grace, func() {
 			fmt.Fprintln(os.Stderr, "archivolt: interrupted")
-			os.Exit(exitCode(problem.Interrupted))
+			os.Exit(problem.Interrupted.ExitCode())
 		})
 	})
 	defer call() // before stop: an ordinary end is no interruption

@@ -6,40 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"syscall"
 
 	"archivolt/internal/durable"
 	"archivolt/internal/problem"
 )
 
-// exitCode gives each class of outcome its code (docs/exit-codes.md).
-func exitCode(c problem.Class) int {
-	switch c {
-	case problem.Usage:
-		return 2
-	case problem.Partial:
-		return 3
-	case problem.NoArchive:
-		return 10
-	case problem.Passphrase:
-		return 11
-	case problem.WrongKey:
-		return 12
-	case problem.Unverified:
-		return 13
-	case problem.Unavailable:
-		return 14
-	case problem.Interrupted:
-		return 130
-	}
-	return 1
-}
-
 // fail prints err for a person, or as JSON, and returns the exit code.
 func (a *app) fail(err error) int {
 	p := a.asProblem(err)
-	code := exitCode(p.Class)
+	code := p.Class.ExitCode()
 	if errors.Is(err, syscall.EPIPE) {
 		return code // the reader of our output has left: "| head"
 	}
@@ -74,14 +50,6 @@ func (a *app) asProblem(err error) *problem.Error {
 	if a.ctx.Err() != nil {
 		return problem.New(problem.Interrupted, "", "interrupted; nothing unfinished was kept", "")
 	}
-	var p *problem.Error
-	if errors.As(err, &p) {
-		return p
-	}
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return fileProblem(path)
-	}
 	var remnant *durable.RemnantError
 	if errors.As(err, &remnant) {
 		if remnant.Replaced {
@@ -91,27 +59,7 @@ func (a *app) asProblem(err error) *problem.Error {
 		return problem.New(problem.Failed, remnant.Path, "an earlier run left this file unfinished, or another one is writing it now",
 			"see that no other archivolt is running, then delete it"+deleteCommand(remnant.Path))
 	}
-	return problem.New(problem.Failed, "", err.Error(), "")
-}
-
-// fileProblem says what kept a file from being read or written.
-func fileProblem(err *fs.PathError) *problem.Error {
-	p := problem.New(problem.Failed, err.Path, "", "")
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		p.What, p.Try = "there is no such file or folder", "check the name"
-	case errors.Is(err, fs.ErrExist):
-		p.What, p.Try = "this already exists and is not overwritten", "choose another name, or move it away first"
-	case errors.Is(err, fs.ErrPermission):
-		p.What, p.Try = "permission denied", "see who may read and write it"
-	case errors.Is(err, syscall.ENOTDIR):
-		p.What, p.Try = "this is a file, not a folder", "choose another name"
-	case errors.Is(err, syscall.EISDIR):
-		p.What, p.Try = "this is a folder, not a file", "name the file in it"
-	default:
-		p.What = err.Err.Error()
-	}
-	return p
+	return problem.Of(err)
 }
 
 // printJSON writes v and a line end. Characters that could command a terminal

@@ -214,13 +214,13 @@ func Start(cfg Config, sink Sink) (started *Service, err error) {
 // Connected records that a source came up.
 func (s *Service) Connected(connection string) {
 	s.counts.connected.Add(1)
-	s.event(ledger.Connected, "connection "+connection)
+	s.event(ledger.Connected, connection)
 }
 
 // Lost records that a source went away.
 func (s *Service) Lost(connection string, err error) {
 	s.counts.connected.Add(-1)
-	s.event(ledger.Lost, fmt.Sprintf("connection %s: %v", connection, err))
+	s.event(ledger.Lost, fmt.Sprintf("%s: %v", connection, err))
 }
 
 // event puts an event into the ledger. It waits for its turn, not for the disk.
@@ -281,6 +281,17 @@ func (s *Service) Stop(ctx context.Context) error {
 		<-s.done
 	}
 	return s.Err()
+}
+
+// Left returns, after the end, how many entries the spool holds that are not
+// in the store. They are moved after the next start.
+func (s *Service) Left() uint64 {
+	select {
+	case <-s.done:
+		return s.spool.Next() - 1 - s.storer.head.Spool
+	default:
+		return 0
+	}
 }
 
 func (s *Service) signal(c chan struct{}) {

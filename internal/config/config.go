@@ -1,5 +1,6 @@
-// Package config reads archivolt.yaml: profiles, each with an archive and the
-// keys that open it, so that an officer need not type them.
+// Package config reads the two configurations: archivolt.yaml, profiles each
+// with an archive and the keys that open it, so that an officer need not type
+// them; and archivoltd.yaml, of the daemon.
 package config
 
 import (
@@ -71,7 +72,8 @@ func Find(path, name string) (*Profile, error) {
 func inWords(err error) string {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	text = strings.ReplaceAll(strings.TrimPrefix(text, "unmarshal errors:"), "\n", "")
-	text = strings.NewReplacer(" not found in type config.Profile", " is unknown", " not found in type config.File", " is unknown").Replace(text)
+	text = strings.NewReplacer(" not found in type config.Profile", " is unknown", " not found in type config.File", " is unknown",
+		" not found in type config.Daemon", " is unknown", " not found in type config.XMPPServer", " is unknown").Replace(text)
 	return strings.TrimSpace(text)
 }
 

@@ -26,6 +26,8 @@ var rooms = map[string][]string{
 		"message", "transcript", "archive", "review", "export", "export/pdf", "proof", "identity", "config", "people",
 		"github.com/alecthomas/kong", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 		"golang.org/x/text/encoding", "golang.org/x/text/encoding/unicode", "golang.org/x/text/transform"},
+	"cmd/archivoltd": {"problem", "config", "capture", "xmpp", "seal", "ledger", "store", "store/sqlite",
+		"github.com/alecthomas/kong"},
 	"internal/problem":        {},
 	"internal/durable":        {},
 	"internal/keys":           {"problem", "github.com/youmark/pkcs8", "filippo.io/age", "filippo.io/age/agessh", "golang.org/x/crypto/ssh"},

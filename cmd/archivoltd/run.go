@@ -1,0 +1,269 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"archivolt/internal/capture"
+	"archivolt/internal/config"
+	"archivolt/internal/ledger"
+	"archivolt/internal/problem"
+	"archivolt/internal/seal"
+	"archivolt/internal/store"
+	"archivolt/internal/store/sqlite"
+	"archivolt/internal/xmpp"
+)
+
+// drain is how long the daemon has at its end to bring what it has
+// acknowledged into the store; what is left waits in the spool.
+const drain = 20 * time.Second
+
+// runCmd captures.
+type runCmd struct{ configFlag }
+
+func (runCmd) Help() string {
+	return `Example:
+
+    archivoltd run --config /etc/archivolt/archivoltd.yaml
+
+The first start makes the archive and state_dir. Logs go to standard error, one JSON object on each line, and never hold a message. The signal TERM ends the daemon in order: what was acknowledged is brought into the archive first.`
+}
+
+// Run captures until the context ends.
+func (c *runCmd) Run(a *app) error {
+	d, err := c.read()
+	if err != nil {
+		return err
+	}
+	parts, err := assemble(d)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(a.err, nil))
+	var listener net.Listener
+	if d.Listen != config.NoListen {
+		if listener, err = net.Listen("tcp", d.Listen); err != nil {
+			return problem.New(problem.Failed, "listen: "+d.Listen, "the address cannot be used: "+reason(err), "see what else listens there, or give listen: another")
+		}
+		defer listener.Close()
+	}
+	sink, err := openStore(d.Archive)
+	if err != nil {
+		return err
+	}
+	service, err := capture.Start(capture.Config{StateDir: d.StateDir, Recipients: parts.recipients, Writer: "archivoltd " + programVersion(), Configuration: d.Hash,
+		Anchors: parts.anchors, SpoolBytes: int64(d.SpoolMax), Log: log}, sink)
+	if err != nil {
+		return err
+	}
+	connected := make([]*link, len(parts.components))
+	ctx, cancel := context.WithCancel(a.ctx)
+	defer cancel()
+	var running sync.WaitGroup
+	for i, component := range parts.components {
+		component.Log = log.With("server", d.XMPP[i].Server, "component", component.Name)
+		connected[i] = &link{Service: service, name: component.Name, server: d.XMPP[i].Server}
+		running.Go(func() {
+			if err := component.Run(ctx, connected[i]); err != nil {
+				log.Error("the component ends", "component", component.Name, "error", err)
+				cancel()
+			}
+		})
+	}
+	if listener != nil {
+		server := &http.Server{Handler: pages(service, connected), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+		go server.Serve(listener) // until it is closed
+		defer server.Close()
+	}
+	select {
+	case <-ctx.Done():
+	case <-service.Done():
+	}
+	log.Info("stopping")
+	cancel()
+	running.Wait()
+	ending, done := context.WithTimeout(context.Background(), drain)
+	defer done()
+	if err := service.Stop(ending); err != nil {
+		if errors.Is(err, store.ErrFenced) {
+			return problem.New(problem.Failed, d.Archive, err.Error(), "run only one archivoltd for one archive; what was acknowledged here is in "+d.StateDir+" and comes into the archive when this one is started again")
+		}
+		return err
+	}
+	log.Info("stopped", "not_yet_stored", service.Left())
+	return nil
+}
+
+// link is a service that knows which server's connection it is told of.
+type link struct {
+	*capture.Service
+	name, server string
+	mu           sync.Mutex
+	connection   string // that is up; empty without
+}
+
+// Connected notes that the server is there.
+func (l *link) Connected(connection string) {
+	l.mu.Lock()
+	l.connection = connection
+	l.mu.Unlock()
+	l.Service.Connected(l.label(connection))
+}
+
+// Lost notes that it is gone.
+func (l *link) Lost(connection string, err error) {
+	l.mu.Lock()
+	l.connection = ""
+	l.mu.Unlock()
+	l.Service.Lost(l.label(connection), err)
+}
+
+// Deliver passes copies on.
+func (l *link) Deliver(connection string, copies []xmpp.Copy, done func(error)) {
+	l.Service.Deliver(l.label(connection), copies, done)
+}
+
+// label names a connection in the ledger.
+func (l *link) label(connection string) string { return l.server + "/" + l.name + "/" + connection }
+
+func (l *link) up() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.connection != ""
+}
+
+// parts is what a configuration names, read.
+type parts struct {
+	recipients *seal.Recipients
+	components []*xmpp.Component
+	anchors    []capture.Anchor
+}
+
+// assemble reads the files that a configuration names.
+func assemble(d *config.Daemon) (*parts, error) {
+	p := &parts{}
+	var files []seal.File
+	for _, name := range d.Recipients {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, seal.File{Name: name, Data: data})
+	}
+	var err error
+	if p.recipients, err = seal.ParseRecipients(d.AllowMixed, files...); err != nil {
+		return nil, err
+	}
+	for _, a := range d.Anchors {
+		if strings.Contains(a, "://") {
+			p.anchors = append(p.anchors, capture.HTTPAnchor(a))
+		} else {
+			p.anchors = append(p.anchors, capture.FileAnchor(a))
+		}
+	}
+	for i := range d.XMPP {
+		c, err := component(&d.XMPP[i])
+		if err != nil {
+			return nil, err
+		}
+		p.components = append(p.components, c)
+	}
+	return p, nil
+}
+
+func component(x *config.XMPPServer) (*xmpp.Component, error) {
+	secret, err := os.ReadFile(x.SecretFile)
+	if err != nil {
+		return nil, err
+	}
+	if secret = bytes.TrimSpace(secret); len(secret) == 0 {
+		return nil, problem.New(problem.Usage, x.SecretFile, "the secret is empty", "write the component's secret into it, the same as in the server's configuration")
+	}
+	c := &xmpp.Component{Address: x.Address, Name: x.Component, Secret: secret, Domains: x.LocalDomains}
+	if !x.TLS {
+		return c, nil
+	}
+	host, _, err := net.SplitHostPort(x.Address)
+	if err != nil {
+		return nil, err
+	}
+	c.TLS = &tls.Config{ServerName: host}
+	if x.CAFile != "" {
+		pem, err := os.ReadFile(x.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		c.TLS.RootCAs = x509.NewCertPool()
+		if !c.TLS.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, problem.New(problem.Usage, x.CAFile, "there is no certificate in this file", "name a file with the PEM certificates to trust")
+		}
+	}
+	return c, nil
+}
+
+// openStore opens the archive, or makes it where there is none.
+func openStore(path string) (*sqlite.Store, error) {
+	s, err := sqlite.Open(path)
+	if !errors.Is(err, store.ErrNone) {
+		return s, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	var id ledger.ID
+	rand.Read(id[:])
+	return sqlite.Create(path, id)
+}
+
+// checkCmd checks a configuration.
+type checkCmd struct{ configFlag }
+
+// Run reads everything that run would, and says what it means.
+func (c *checkCmd) Run(a *app) error {
+	d, err := c.read()
+	if err != nil {
+		return err
+	}
+	p, err := assemble(d)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "archive %s, state %s, configuration %s\n", d.Archive, d.StateDir, d.Hash[:16])
+	fmt.Fprintf(a.out, "sealed for %d recipients, class %s\n", len(p.recipients.Fingerprints()), p.recipients.Class())
+	for _, file := range p.recipients.NotPostQuantum() {
+		fmt.Fprintf(a.out, "  not post-quantum, because of %s\n", file)
+	}
+	for i, x := range d.XMPP {
+		how := "each copy is acknowledged once it is durable"
+		if x.Server == config.Ejabberd {
+			how = "best effort: ejabberd does not wait, and what it sends while archivoltd is away is lost"
+		}
+		fmt.Fprintf(a.out, "%s at %s as %s for %s: %s\n", x.Server, x.Address, p.components[i].Name, strings.Join(x.LocalDomains, ", "), how)
+	}
+	if len(d.Anchors) == 0 {
+		fmt.Fprintf(a.out, "no anchors: who can change both the archive and state_dir can cut off its end without a trace\n")
+	}
+	return nil
+}
+
+// reason is an error of the network without the address, which was named.
+func reason(err error) string {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err.Error()
+	}
+	return err.Error()
+}

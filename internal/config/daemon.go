@@ -1,0 +1,180 @@
+package config
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"archivolt/internal/problem"
+)
+
+// DaemonFileName is what the configuration of archivoltd is usually called.
+const DaemonFileName = "archivoltd.yaml"
+
+// Daemon is the configuration of archivoltd. File names are taken from its
+// folder.
+type Daemon struct {
+	Archive    string       `yaml:"archive"`     // file of the archive, which the first start makes
+	Format     string       `yaml:"format"`      // "archivolt", which is the default
+	Recipients []string     `yaml:"recipients"`  // files of who can read: FILE.pub of identities, age recipients, RSA public keys
+	AllowMixed bool         `yaml:"allow_mixed"` // recipients that are post-quantum beside others that are not
+	XMPP       []XMPPServer `yaml:"xmpp"`        // where messages come from; at least one
+	Listen     string       `yaml:"listen"`      // address of the status page, host:port; 127.0.0.1:9280 if left out, "none" for none
+	StateDir   string       `yaml:"state_dir"`   // folder for the checkpoint key, the anchor and the spool; on another disk than the archive if there is one
+	SpoolMax   Size         `yaml:"spool_max"`   // 16GiB if left out
+	Anchors    []string     `yaml:"anchors"`     // files and http(s) URLs that get each checkpoint
+
+	Hash string `yaml:"-"` // SHA-256 of the file, for the ledger
+}
+
+// XMPPServer is one server that sends copies.
+type XMPPServer struct {
+	Server       string   `yaml:"server"`        // "ejabberd" or "prosody"
+	Address      string   `yaml:"address"`       // of its component listener, host:port
+	Component    string   `yaml:"component"`     // domain of the component
+	SecretFile   string   `yaml:"secret_file"`   // file with the secret that both know
+	LocalDomains []string `yaml:"local_domains"` // domains of the server that may send copies
+	TLS          bool     `yaml:"tls"`           // the listener speaks TLS from the start
+	CAFile       string   `yaml:"ca_file"`       // certificates to trust, PEM; those of the system if left out
+}
+
+// Names of servers.
+const (
+	Ejabberd = "ejabberd" // cannot number its copies nor wait: best effort
+	Prosody  = "prosody"  // with mod_archivolt, which waits for each acknowledgement
+)
+
+// NoListen is the value of listen that opens no port.
+const NoListen = "none"
+
+// Defaults of a Daemon.
+const (
+	defaultFormat = "archivolt"
+	defaultListen = "127.0.0.1:9280"
+)
+
+// Size is a number of bytes, written as 500MiB or 16GiB.
+type Size int64
+
+var sizePattern = regexp.MustCompile(`^([0-9]{1,6}) ?([KMGT]i?B)$`)
+
+// UnmarshalYAML reads a size.
+func (s *Size) UnmarshalYAML(node *yaml.Node) error {
+	m := sizePattern.FindStringSubmatch(node.Value)
+	if m == nil {
+		return fmt.Errorf("line %d: %q is no size such as 16GiB", node.Line, node.Value)
+	}
+	n, _ := strconv.ParseInt(m[1], 10, 64) // six digits
+	base := int64(1000)
+	if strings.Contains(m[2], "i") {
+		base = 1024
+	}
+	for range strings.IndexByte("KMGT", m[2][0]) + 1 {
+		n *= base
+	}
+	*s = Size(n)
+	return nil
+}
+
+// minSpool is the least bytes that a spool may have: some large messages.
+const minSpool = 64 << 20
+
+// ParseDaemon reads the configuration of archivoltd; name is its file.
+func ParseDaemon(name string, data []byte) (*Daemon, error) {
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	d.KnownFields(true)
+	c := &Daemon{Format: defaultFormat, Listen: defaultListen}
+	if err := d.Decode(c); err != nil && !errors.Is(err, io.EOF) {
+		return nil, problem.New(problem.Usage, name, inWords(err), "compare it with docs/ops/archivoltd.md")
+	}
+	sum := sha256.Sum256(data)
+	c.Hash = hex.EncodeToString(sum[:])
+	if what, try := c.check(); what != "" {
+		return nil, problem.New(problem.Usage, name, what, try)
+	}
+	dir := filepath.Dir(name)
+	local := func(file *string) {
+		if *file != "" && !filepath.IsAbs(*file) && !strings.Contains(*file, "://") {
+			*file = filepath.Join(dir, *file)
+		}
+	}
+	local(&c.Archive)
+	local(&c.StateDir)
+	for _, list := range [][]string{c.Recipients, c.Anchors} {
+		for i := range list {
+			local(&list[i])
+		}
+	}
+	for i := range c.XMPP {
+		local(&c.XMPP[i].SecretFile)
+		local(&c.XMPP[i].CAFile)
+	}
+	return c, nil
+}
+
+// check returns the first thing that is wrong, and what mends it.
+func (c *Daemon) check() (what, try string) {
+	switch {
+	case c.Archive == "":
+		return "archive: is missing", "name the file of the archive, such as /var/lib/archivolt/archive.db"
+	case strings.Contains(c.Archive, "://"):
+		return "archive: is a URL, and this version keeps archives in files", "name a file, such as /var/lib/archivolt/archive.db"
+	case c.Format != defaultFormat:
+		return "format: " + c.Format + " is not one that this version writes", "leave it out, or write archivolt"
+	case len(c.Recipients) == 0:
+		return "recipients: is missing: there is nobody to seal for", "name the officer's FILE.pub, which archivolt identity new makes"
+	case c.StateDir == "":
+		return "state_dir: is missing", "name a folder that only archivoltd can write to, such as /var/lib/archivolt/state"
+	case c.SpoolMax != 0 && c.SpoolMax < minSpool:
+		return "spool_max: is too small", "give it at least 64MiB; 16GiB is usual"
+	case len(c.XMPP) == 0:
+		return "xmpp: is missing: there is no server to capture from", "add one with server, address, component, secret_file and local_domains"
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil && c.Listen != NoListen {
+		return "listen: " + c.Listen + " is no address", "write it as 127.0.0.1:9280, or none"
+	}
+	for _, a := range c.Anchors {
+		if u, err := url.Parse(a); strings.Contains(a, "://") && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+			return "anchors: " + a + " is neither a file nor an http(s) URL", "correct it"
+		}
+	}
+	for i := range c.XMPP {
+		x := &c.XMPP[i]
+		at := fmt.Sprintf("xmpp: server %d: ", i+1)
+		host, _, err := net.SplitHostPort(x.Address)
+		switch {
+		case x.Server != Ejabberd && x.Server != Prosody:
+			return at + "server: is neither ejabberd nor prosody", "write the one that it is"
+		case err != nil:
+			return at + "address: is no host:port", "name the server's component listener, such as 127.0.0.1:5347"
+		case x.Component == "":
+			return at + "component: is missing", "name the component's domain as the server has it, such as archive.example.org"
+		case x.SecretFile == "":
+			return at + "secret_file: is missing", "put the component's secret into a file that only archivoltd can read, and name it"
+		case len(x.LocalDomains) == 0:
+			return at + "local_domains: is missing", "name the domains of the server whose messages are captured, such as [example.org, conference.example.org]"
+		case x.CAFile != "" && !x.TLS:
+			return at + "ca_file: is given without tls: true", "add it, or leave ca_file out"
+		case !x.TLS && !loopback(host):
+			return at + "the messages would cross the network in clear: component connections have no encryption of their own (XEP-0114)",
+				"set tls: true with a listener that speaks TLS, or run archivoltd on the server's machine, or go through a tunnel to 127.0.0.1"
+		}
+	}
+	return "", ""
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
