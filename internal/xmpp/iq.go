@@ -39,6 +39,9 @@ func (s *session) iq(r *reader, root element) error {
 	var copies []Copy
 	err := r.children(root, func(child element) (err error) {
 		if payloads++; payloads > 1 {
+			if copies != nil {
+				return badParcel("something beside a parcel")
+			}
 			return nil
 		}
 		switch {

@@ -446,7 +446,7 @@ func (c *Component) explain(err error, otherwise string) error {
 	case errors.As(err, &s) && s.Remote:
 		switch s.Condition {
 		case "not-authorized":
-			return c.lost("the server does not accept the secret of this component", "make the secret here and in the server's configuration the same", err)
+			return c.lost("the server does not accept the name and secret of this component", "make both the same here and in the server's configuration", err)
 		case "host-unknown":
 			return c.lost("the server knows no component of this name", "name it in the server's configuration", err)
 		case "conflict":
