@@ -43,15 +43,22 @@ fuzz:
 		done; \
 	done
 
-## dist: binaries without cgo for all systems, with their checksums
+## dist: binaries without cgo for all systems, with their checksums; the daemon is for Unix
 dist:
 	rm -rf dist && mkdir dist
 	@set -e; for platform in $(PLATFORMS); do \
-		os=$${platform%/*}; arch=$${platform#*/}; name=dist/archivolt_$${os}_$${arch}; \
-		if [ $$os = windows ]; then name=$$name.exe; fi; echo $$name; \
-		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $$name ./cmd/archivolt; \
+		os=$${platform%/*}; arch=$${platform#*/}; \
+		for program in archivolt archivoltd; do \
+			name=dist/$${program}_$${os}_$${arch}; \
+			if [ $$os = windows ]; then \
+				if [ $$program = archivoltd ]; then continue; fi; \
+				name=$$name.exe; \
+			fi; \
+			echo $$name; \
+			CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $$name ./cmd/$$program; \
+		done; \
 	done
-	cd dist && { sha256sum archivolt_* 2>/dev/null || shasum -a 256 archivolt_*; } > SHA256SUMS
+	cd dist && { sha256sum archivolt* 2>/dev/null || shasum -a 256 archivolt*; } > SHA256SUMS
 
 clean:
-	rm -rf dist archivolt archivolt-demo
+	rm -rf dist archivolt archivoltd archivolt-demo

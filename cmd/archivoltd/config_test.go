@@ -1,0 +1,92 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"filippo.io/age"
+)
+
+// TestCheckConfig: what is wrong is said with what mends it, and nothing is
+// made on the disk.
+func TestCheckConfig(t *testing.T) {
+	hybrid, err := age.GenerateHybridIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	classic, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{"officer.pub": hybrid.Recipient().String(), "old.pub": classic.Recipient().String(), "officer.id": hybrid.String(), "secret": "s3cret\n", "empty": "\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good := strings.Join([]string{
+		"archive: archive.db", "state_dir: state", "recipients: [officer.pub]", "listen: none",
+		"xmpp: [{server: prosody, address: '127.0.0.1:5347', component: archive.example.org, secret_file: secret, local_domains: [example.org]}]", ""}, "\n")
+	for _, c := range []struct {
+		name, old, new string // of the good one
+		code           int
+		want           string // in what is printed
+	}{
+		{"good", "", "", 0, "prosody at 127.0.0.1:5347 as archive.example.org for example.org: each copy is acknowledged once it is durable"},
+		{"class", "", "", 0, "sealed for 1 recipients, class pq"},
+		{"no anchors", "", "", 0, "can cut off its end without a trace"},
+		{"ejabberd", "server: prosody", "server: ejabberd", 0, "best effort: ejabberd does not wait"},
+		{"mixed, refused", "[officer.pub]", "[officer.pub, old.pub]", 2, "old.pub: this recipient is not post-quantum"},
+		{"mixed, allowed", "recipients: [officer.pub]", "allow_mixed: true\nrecipients: [officer.pub, old.pub]", 0, "not post-quantum, because of"},
+		{"a private key", "[officer.pub]", "[officer.id]", 2, "officer.id: this is a private key, which must not lie where messages are captured"},
+		{"no recipients", "recipients: [officer.pub]\n", "", 2, "recipients: is missing: there is nobody to seal for"},
+		{"a recipient that is not there", "[officer.pub]", "[nobody.pub]", 1, "nobody.pub: there is no such file"},
+		{"no archive", "archive: archive.db\n", "", 2, "archive: is missing"},
+		{"a database", "archive: archive.db", "archive: postgres://db/x", 2, "archive: is a URL"},
+		{"Cisco's format", "listen: none", "listen: none\nformat: cisco", 2, "format: cisco is not one that this version writes"},
+		{"no state", "state_dir: state\n", "", 2, "state_dir: is missing"},
+		{"no server", "xmpp:", "# xmpp:", 2, "xmpp: is missing"},
+		{"another server", "server: prosody", "server: openfire", 2, "server 1: server: is neither ejabberd nor prosody"},
+		{"an address without port", "127.0.0.1:5347", "127.0.0.1", 2, "address: is no host:port"},
+		{"in clear over the network", "127.0.0.1:5347", "xmpp.example.org:5347", 2, "cross the network in clear"},
+		{"TLS over the network", "address: '127.0.0.1:5347'", "tls: true, address: 'xmpp.example.org:5347'", 0, "xmpp.example.org:5347"},
+		{"an empty secret", "secret_file: secret", "secret_file: empty", 2, "the secret is empty"},
+		{"no domains", "local_domains: [example.org]", "local_domains: []", 2, "local_domains: is missing"},
+		{"a typing mistake", "listen:", "lisen:", 2, "line 4: field lisen is unknown"},
+		{"a size", "listen: none", "listen: none\nspool_max: 16 gigs", 2, `"16 gigs" is no size such as 16GiB`},
+		{"a small size", "listen: none", "listen: none\nspool_max: 1MiB", 2, "spool_max: is too small"},
+		{"an address to listen at", "listen: none", "listen: 9280", 2, "listen: 9280 is no address"},
+		{"an anchor", "listen: none", "listen: none\nanchors: ['ftp://x/y']", 2, "neither a file nor an http(s) URL"},
+	} {
+		text := good
+		if c.old != "" {
+			text = strings.Replace(good, c.old, c.new, 1)
+			if text == good {
+				t.Fatalf("%s: nothing was replaced", c.name)
+			}
+		}
+		name := filepath.Join(dir, "archivoltd.yaml")
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		stdout, stderr, code := archivoltd(t, "check-config", "--config", name)
+		if code != c.code || !strings.Contains(stdout+stderr, c.want) {
+			t.Errorf("%s: code %d\n%s%s", c.name, code, stdout, stderr)
+		}
+		if code != 0 && (!strings.Contains(stderr, "\n  try: ") || strings.Contains(stdout+stderr, "s3cret")) {
+			t.Errorf("%s: code %d\n%s%s", c.name, code, stdout, stderr)
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 6 {
+		t.Errorf("there are %d files, and 6 were made here", len(entries))
+	}
+	if _, stderr, code := archivoltd(t, "status", "--config", filepath.Join(dir, "archivoltd.yaml")); code != 2 {
+		t.Errorf("status with a bad configuration: %d %s", code, stderr)
+	}
+}
