@@ -69,7 +69,7 @@ var rooms = map[string][]string{
 // testOnly may be imported by test files alone.
 var testOnly = []string{"testenv", "cisco/sample", "cisco/sourcetest", "store/sqlite", "store/storetest", "transcript", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid",
 	"cisco/sqlserver/tdstest", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex", "github.com/sqlc-dev/teesql/parser", "github.com/santhosh-tekuri/jsonschema/v6", "github.com/jackc/pgx/v5/pgconn",
-	"export", "golang.org/x/net/html", "filippo.io/age", "golang.org/x/mod/sumdb/tlog"}
+	"export", "golang.org/x/net/html", "stanza", "filippo.io/age", "golang.org/x/mod/sumdb/tlog"}
 
 // rsaDecryption is allowed in these packages only: no network surface may be
 // asked to decrypt with an RSA key.
