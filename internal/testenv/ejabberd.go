@@ -59,14 +59,9 @@ func StartEjabberd(t testing.TB, users ...string) *Ejabberd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := string(fragment)
-	for _, change := range [][2]string{{"port: 5347", fmt.Sprintf("port: %d", e.ComponentPort)}, {"CHANGE ME", e.Secret}} {
-		if strings.Count(text, change[0]) != 1 {
-			t.Fatalf("contrib/ejabberd/archivolt.yml does not hold %q once", change[0])
-		}
-		text = strings.Replace(text, change[0], change[1], 1)
-	}
-	e.write("archivolt.yml", text)
+	e.write("archivolt.yml", string(fragment))
+	e.Change("port: 5347", fmt.Sprintf("port: %d", e.ComponentPort))
+	e.Change("CHANGE ME", e.Secret)
 	e.write("ejabberd.yml", fmt.Sprintf(ejabberdConfig, filepath.Join(e.dir, "archivolt.yml"), e.ClientPort, ports[2]))
 	e.Start()
 	t.Cleanup(e.Kill)
@@ -114,6 +109,20 @@ modules:
   mod_roster: {}
   mod_stream_mgmt: {}
 `
+
+// Change replaces a text in the server's copy of contrib/ejabberd/archivolt.yml,
+// which must hold it once. It takes effect with the next Start.
+func (e *Ejabberd) Change(old, new string) {
+	e.t.Helper()
+	b, err := os.ReadFile(filepath.Join(e.dir, "archivolt.yml"))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	if bytes.Count(b, []byte(old)) != 1 {
+		e.t.Fatalf("contrib/ejabberd/archivolt.yml does not hold %q once", old)
+	}
+	e.write("archivolt.yml", strings.Replace(string(b), old, new, 1))
+}
 
 func (e *Ejabberd) write(name, text string) {
 	e.t.Helper()

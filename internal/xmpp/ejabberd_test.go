@@ -5,10 +5,14 @@ package xmpp
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"encoding/xml"
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -107,6 +111,13 @@ func (c *collector) wait(t *testing.T, condition func() bool) {
 		}
 		c.change.Wait()
 	}
+}
+
+// find is with for one that is not locked.
+func (c *collector) find(text string) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.with(text)
 }
 
 // with gives the copies that hold a text. c is locked.
@@ -235,19 +246,18 @@ func TestEjabberdKinds(t *testing.T) {
 	phone.Wait(testenv.XMPPMatch{Contains: "carbon-received"})
 	h.wait(t, func() bool { return len(h.with("carbon-sent")) == 3 && len(h.with("carbon-received")) == 3 })
 
-	// All of the above is now seen to have come exactly as often as it should,
-	// since what would be too many has had its time and its order.
+	stop()
+	// All of the above has come exactly as often as it should.
 	for id, want := range map[string]int{"chat": 2, "normal": 2, "headline": 2, "to-bare": 2, "self": 2, "correction": 2, "retraction": 2, "reaction": 2, "reply": 2,
 		"asks": 2, "receipt": 2, "marker": 2, "state": 2, "xhtml": 2, "oob": 2, "no-store": 2, "private": 2, "room": 3, "room-private": 2, "bounced": 2, "remote": 2,
 		"offline": 2, "raw": 2} {
-		if got := h.with("' id='" + id + "' xmlns='jabber:client'>"); len(got) != want {
+		if got := h.find("' id='" + id + "' xmlns='jabber:client'>"); len(got) != want {
 			t.Errorf("%s came %d times, expected %d:\n%s", id, len(got), want, strings.Join(got, "\n"))
 		}
 	}
-	if n := len(h.with(" type='error'")); n != 2 {
+	if n := len(h.find(" type='error'")); n != 2 {
 		t.Errorf("%d errors came, expected 2", n)
 	}
-	stop()
 	onTheWire := wires()[0].forwarded(t)
 	var got []string
 	for _, x := range h.copies {
@@ -341,6 +351,43 @@ func TestEjabberdComesBack(t *testing.T) {
 	talk("three")
 }
 
+// TestEjabberdAway: while the component is away the users notice nothing,
+// ejabberd does not look for the component elsewhere, and the copies are lost.
+// Without the rule in contrib/ejabberd/archivolt.yml it does look elsewhere.
+func TestEjabberdAway(t *testing.T) {
+	e := testenv.StartEjabberd(t, "anna", "boris")
+	_, _, _, stop := attach(t, e)
+	stop()
+	talk := func(text string) {
+		t.Helper()
+		anna, boris := login(t, e, "anna"), login(t, e, "boris")
+		anna.Send(testenv.XMPPMessage{To: boris.JID, Body: text})
+		boris.Wait(testenv.XMPPMatch{Body: text})
+		boris.Send(testenv.XMPPMessage{To: anna.JID, Body: text})
+		anna.Wait(testenv.XMPPMatch{Body: text})
+		if errors := append(anna.Received(testenv.XMPPMatch{Type: "error"}), boris.Received(testenv.XMPPMatch{Type: "error"})...); len(errors) > 0 {
+			t.Errorf("the users got %q", errors)
+		}
+	}
+	talk("while it is away")
+	_, h, _, stop := attach(t, e)
+	talk("when it is back")
+	h.wait(t, func() bool { return len(h.with("when it is back")) == 4 })
+	if lost := h.find("while it is away"); len(lost) > 0 {
+		t.Errorf("ejabberd kept %q: docs/ejabberd.md says that it does not", lost)
+	}
+	stop()
+	const attempt = "Outbound s2s connection started: example.org -> archive.example.org"
+	if strings.Contains(e.Log(), attempt) {
+		t.Errorf("ejabberd looks for the component elsewhere:\n%s", e.Log())
+	}
+	e.Kill()
+	e.Change("\ns2s_access: s2s_except_archivolt\n", "\n")
+	e.Start()
+	talk("without the rule")
+	waitFor(t, func() bool { return strings.Contains(e.Log(), attempt) })
+}
+
 // TestEjabberdForgery: what a user sends to the component is no copy.
 func TestEjabberdForgery(t *testing.T) {
 	e := testenv.StartEjabberd(t, "anna")
@@ -354,7 +401,7 @@ func TestEjabberdForgery(t *testing.T) {
 	waitFor(t, func() bool { return c.Counts().Refused == 3 })
 	// The messages themselves, which anna did send, are copies as any other.
 	h.wait(t, func() bool { return len(h.with("forged")) == 2 })
-	for _, s := range h.with("forged") {
+	for _, s := range h.find("forged") {
 		if !strings.Contains(s[:strings.Index(s, ">")], "from='anna@example.org/") {
 			t.Errorf("took %s", s)
 		}
@@ -363,8 +410,39 @@ func TestEjabberdForgery(t *testing.T) {
 	anna.Raw("<message from='example.org' to='" + e.Component + "'>" + forwarded + "</message>")
 	login(t, e, "anna").Send(testenv.XMPPMessage{To: "anna@example.org", Body: "afterwards"})
 	h.wait(t, func() bool { return len(h.with("afterwards")) > 0 })
-	if n := len(h.with("forged")); n != 2 {
+	if n := len(h.find("forged")); n != 2 {
 		t.Errorf("%d copies hold the forgery", n)
+	}
+}
+
+// TestEjabberdTLS: the listener with the option tls, as docs/ejabberd.md has it.
+func TestEjabberdTLS(t *testing.T) {
+	certificate, trust := certify(t)
+	key, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "component.pem")
+	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := testenv.StartEjabberd(t, "anna")
+	e.Kill()
+	e.Change("    max_fsm_queue:", fmt.Sprintf("    tls: true\n    certfile: %q\n    max_fsm_queue:", file))
+	e.Start()
+	h := newCollector()
+	c := &Component{Address: fmt.Sprintf("127.0.0.1:%d", e.ComponentPort), Name: e.Component, Secret: []byte(e.Secret), TLS: trust}
+	fillIn(c)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx, h) }()
+	h.wait(t, func() bool { return h.connected == 1 })
+	login(t, e, "anna").Send(testenv.XMPPMessage{To: "anna@example.org", Body: "through TLS"})
+	h.wait(t, func() bool { return len(h.with("through TLS")) == 2 })
+	cancel()
+	if err := next(t, ended); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -16,11 +16,23 @@ type reader struct {
 
 	attrs  []attribute // of the elements that are open, and of the last tag
 	spaces []binding   // declared by them, the innermost last
-	names  [][]byte    // of elements that are skipped
+	names  []span      // of elements that are skipped, as places in text
+}
+
+// reset begins a text in which these namespaces are declared already.
+func (r *reader) reset(text []byte, spaces []binding) {
+	r.leave(mark{})
+	const many = 256
+	if cap(r.attrs) > many || cap(r.spaces) > many || cap(r.names) > many {
+		r.attrs, r.spaces, r.names = nil, nil, nil // of an unusual stanza
+	}
+	r.text, r.pos, r.spaces = text, 0, append(r.spaces, spaces...)
 }
 
 // attribute is one attribute; value is as it stands in the text.
 type attribute struct{ name, value []byte }
+
+type span struct{ start, end int }
 
 // binding is a namespace declaration (Namespaces in XML 1.0 section 3).
 type binding struct{ prefix, space string }
@@ -53,12 +65,12 @@ func (e *element) is(space, local string) bool { return e.local == local && e.sp
 // characters by number. Anything else stays as it is.
 func unescape(b []byte) string {
 	if bytes.IndexByte(b, '&') < 0 {
-		return string(b)
+		return text(b)
 	}
 	var out strings.Builder
 	for s := string(b); s != ""; {
-		text, rest, found := strings.Cut(s, "&")
-		out.WriteString(text)
+		plain, rest, found := strings.Cut(s, "&")
+		out.WriteString(plain)
 		if !found {
 			break
 		}
@@ -78,6 +90,20 @@ func unescape(b []byte) string {
 		s = rest
 	}
 	return out.String()
+}
+
+// text is string without a copy for what every stanza holds.
+func text(b []byte) string {
+	if s, ok := frequent[string(b)]; ok {
+		return s
+	}
+	return string(b)
+}
+
+var frequent = map[string]string{
+	componentSpace: componentSpace, clientSpace: clientSpace, forwardSpace: forwardSpace, CaptureSpace: CaptureSpace,
+	"message": "message", "presence": "presence", "iq": "iq", "forwarded": "forwarded", "archive": "archive", "copy": "copy",
+	"in": "in", "out": "out", "set": "set",
 }
 
 var entities = map[string]rune{"amp": '&', "lt": '<', "gt": '>', "apos": '\'', "quot": '"'}
@@ -156,7 +182,7 @@ func (r *reader) skip(e element) error {
 		return nil
 	}
 	before := r.mark()
-	r.names = append(r.names[:0], e.name)
+	r.names = append(r.names[:0], span{e.start + 1, e.start + 1 + len(e.name)})
 	for len(r.names) > 0 {
 		t, err := r.tag()
 		if err != nil {
@@ -165,12 +191,12 @@ func (r *reader) skip(e element) error {
 		r.leave(before)
 		switch last := len(r.names) - 1; {
 		case t.end:
-			if !bytes.Equal(t.name, r.names[last]) {
+			if open := r.names[last]; !bytes.Equal(t.name, r.text[open.start:open.end]) {
 				return malformed("an end tag of another element")
 			}
 			r.names = r.names[:last]
 		case !t.empty:
-			r.names = append(r.names, t.name)
+			r.names = append(r.names, span{t.start + 1, t.start + 1 + len(t.name)})
 		}
 	}
 	return nil
@@ -182,15 +208,16 @@ func (r *reader) open(t tag) (element, error) {
 	for _, a := range t.attrs {
 		if string(a.name) == "xmlns" {
 			r.spaces = append(r.spaces, binding{"", unescape(a.value)})
-		} else if prefix, ok := bytes.CutPrefix(a.name, []byte("xmlns:")); ok {
+		} else if prefix, ok := bytes.CutPrefix(a.name, declares); ok {
 			r.spaces = append(r.spaces, binding{string(prefix), unescape(a.value)})
 		}
 	}
-	prefix, local, found := strings.Cut(string(t.name), ":")
-	if !found {
-		prefix, local = "", prefix
+	var prefix string
+	name := t.name
+	if i := bytes.IndexByte(name, ':'); i >= 0 {
+		prefix, name = string(name[:i]), name[i+1:]
 	}
-	e.local = local
+	e.local = text(name)
 	for i := len(r.spaces) - 1; i >= 0; i-- {
 		if r.spaces[i].prefix == prefix {
 			e.space = r.spaces[i].space
@@ -202,6 +229,8 @@ func (r *reader) open(t tag) (element, error) {
 	}
 	return e, nil
 }
+
+var declares = []byte("xmlns:")
 
 // tag is a start or end tag.
 type tag struct {

@@ -27,6 +27,7 @@ type session struct {
 	id   string // of the connection
 
 	split  splitter
+	reader reader    // of the present stanza
 	spaces []binding // declared by the stream's header
 	out    *outbox
 	log    *slog.Logger
@@ -236,7 +237,8 @@ func (s *session) read() error {
 
 // stanza does what one element of the stream asks for. text is the splitter's.
 func (s *session) stanza(text []byte) error {
-	r := &reader{text: text, spaces: s.spaces[:len(s.spaces):len(s.spaces)]}
+	r := &s.reader
+	r.reset(text, s.spaces)
 	root, err := r.root()
 	if err != nil {
 		return err
@@ -306,7 +308,7 @@ func (s *session) deliver() {
 		return
 	}
 	copies := s.copies
-	s.copies, s.bytes = nil, 0
+	s.copies, s.bytes = make([]Copy, 0, len(copies)), 0
 	s.hand(copies, func(err error) {
 		if err != nil {
 			s.c.counts.failed.Add(uint64(len(copies)))
@@ -457,7 +459,9 @@ func (c *Component) explain(err error, otherwise string) error {
 		return c.lost(s.Error(), "the limit must be above the largest stanza that the server takes from its users", err)
 	case s != nil:
 		return c.lost(s.Error(), "", err)
-	case errors.Is(err, errClosed), errors.Is(err, errSilent):
+	case errors.Is(err, errClosed):
+		return c.lost(err.Error(), "the server's log may say why; ejabberd also closes it when max_fsm_queue copies wait to be taken (docs/ejabberd.md)", err)
+	case errors.Is(err, errSilent):
 		return c.lost(err.Error(), "", err)
 	}
 	return c.lost(otherwise+": "+cause(err), "", err)

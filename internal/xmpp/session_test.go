@@ -298,9 +298,9 @@ func TestDeaf(t *testing.T) {
 	}
 }
 
-// TestTLS plays a server whose listener speaks TLS from the start. A silence
-// must not break the encryption.
-func TestTLS(t *testing.T) {
+// certify makes a certificate for 127.0.0.1 that trust trusts.
+func certify(t *testing.T) (certificate tls.Certificate, trust *tls.Config) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -310,19 +310,26 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certificate, err := x509.ParseCertificate(der)
+	parsed, err := x509.ParseCertificate(der)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+	pool := x509.NewCertPool()
+	pool.AddCert(parsed)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, &tls.Config{RootCAs: pool}
+}
+
+// TestTLS plays a server whose listener speaks TLS from the start. A silence
+// must not break the encryption.
+func TestTLS(t *testing.T) {
+	certificate, trust := certify(t)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	pool := x509.NewCertPool()
-	pool.AddCert(certificate)
 	r := newRecorder()
-	c := &Component{Address: l.Addr().String(), TLS: &tls.Config{RootCAs: pool}, Idle: 20 * time.Millisecond}
+	c := &Component{Address: l.Addr().String(), TLS: trust, Idle: 20 * time.Millisecond}
 	fillIn(c)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
