@@ -6,7 +6,9 @@ import (
 	_ "embed"
 	"encoding/json"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -68,7 +70,11 @@ type XMPPMatch struct {
 // name a resource.
 func StartXMPPClient(t testing.TB, jid, password, host string, port int) *XMPPClient {
 	t.Helper()
-	cmd := exec.Command(Python(t, "slixmpp"), "-c", xmppClient)
+	script := filepath.Join(t.TempDir(), "client.py")
+	if err := os.WriteFile(script, []byte(xmppClient), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(Python(t, "slixmpp"), script)
 	stderr := &bytes.Buffer{}
 	cmd.Stderr = stderr
 	stdin, err := cmd.StdinPipe()

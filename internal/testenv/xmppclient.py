@@ -5,6 +5,7 @@ line: {"ok": true, ...} or {"error": "..."}. Ends with its input.
 """
 import asyncio
 import json
+import os
 import sys
 import xml.etree.ElementTree as ET
 
@@ -150,10 +151,18 @@ async def run(client, c):
 async def main():
     stdin = asyncio.StreamReader(limit=1 << 26)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
+    commands = asyncio.Queue()
+
+    async def listen():
+        while line := await stdin.readline():
+            commands.put_nowait(line)
+        os._exit(0)  # whatever is being waited for
+
+    listening = asyncio.create_task(listen())
     client = None
-    while line := await stdin.readline():
+    while not listening.done():
         try:
-            c = json.loads(line)
+            c = json.loads(await commands.get())
             if c["do"] == "connect":
                 client = Client(c["jid"], c["password"])
                 client.connect((c["host"], c["port"]), force_starttls=False, disable_starttls=True)
