@@ -114,15 +114,29 @@ modules:
 // which must hold it once. It takes effect with the next Start.
 func (e *Ejabberd) Change(old, new string) {
 	e.t.Helper()
-	b, err := os.ReadFile(filepath.Join(e.dir, "archivolt.yml"))
+	e.change("archivolt.yml", old, new)
+}
+
+// Configure does the same with the server's main configuration.
+func (e *Ejabberd) Configure(old, new string) {
+	e.t.Helper()
+	e.change("ejabberd.yml", old, new)
+}
+
+func (e *Ejabberd) change(name, old, new string) {
+	e.t.Helper()
+	b, err := os.ReadFile(filepath.Join(e.dir, name))
 	if err != nil {
 		e.t.Fatal(err)
 	}
 	if bytes.Count(b, []byte(old)) != 1 {
-		e.t.Fatalf("contrib/ejabberd/archivolt.yml does not hold %q once", old)
+		e.t.Fatalf("%s does not hold %q once", name, old)
 	}
-	e.write("archivolt.yml", strings.Replace(string(b), old, new, 1))
+	e.write(name, strings.Replace(string(b), old, new, 1))
 }
+
+// PID is the id of the server's process.
+func (e *Ejabberd) PID() int { return e.cmd.Process.Pid }
 
 func (e *Ejabberd) write(name, text string) {
 	e.t.Helper()

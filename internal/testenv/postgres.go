@@ -102,6 +102,29 @@ func (p *Postgres) Kill() {
 	p.run("pg_ctl", "-D", p.data(), "-m", "immediate", "-w", "stop")
 }
 
+// PIDs are the ids of the server's processes at this moment.
+func (p *Postgres) PIDs() (list []int) {
+	p.t.Helper()
+	text, err := os.ReadFile(filepath.Join(p.data(), "postmaster.pid"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var first int
+	if _, err := fmt.Sscan(string(text), &first); err != nil {
+		p.t.Fatal(err)
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", first, first))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	list = []int{first}
+	for _, word := range strings.Fields(string(children)) {
+		n, _ := strconv.Atoi(word)
+		list = append(list, n)
+	}
+	return list
+}
+
 // URL is the connection string of a user for a database.
 func (p *Postgres) URL(name, database string) string {
 	return fmt.Sprintf("postgres://%s@127.0.0.1:%d/%s?sslmode=disable", name, p.Port, database)
