@@ -107,7 +107,7 @@ func BenchmarkSustained(b *testing.B) {
 		if err := s.Stop(context.Background()); err != nil { // which brings everything into the store
 			b.Fatal(err)
 		}
-		b.ReportMetric(float64((cpu(b) - before).Microseconds())/messages, "µs-cpu/message")
+		b.ReportMetric(float64((cpu(b)-before).Microseconds())/messages, "µs-cpu/message")
 		if got := s.Status(); got.Recorded != messages || s.Left() != 0 {
 			b.Fatalf("%+v, %d left", got, s.Left())
 		}

@@ -3,6 +3,8 @@ package capture
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -323,6 +325,22 @@ func TestGap(t *testing.T) {
 	}
 }
 
+// TestLongNames: two queues on a host with a very long name keep their own
+// numbers.
+func TestLongNames(t *testing.T) {
+	p := newPlace(t)
+	s := p.start(t, p.config())
+	for _, queue := range []string{"q1", "q2"} {
+		if err := deliver(s, []xmpp.Copy{{Host: strings.Repeat("x", 255), Source: queue, Number: 1, Stanza: []byte("<message/>")}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop(t, s)
+	if a := p.audit(t); len(a.records) != 2 || a.records[0].Source == a.records[1].Source {
+		t.Errorf("%d records", len(a.records))
+	}
+}
+
 // TestWithoutNumbers: nothing is dropped, since a message may be said twice.
 func TestWithoutNumbers(t *testing.T) {
 	p := newPlace(t)
@@ -543,14 +561,21 @@ func TestNothingOfAFinishedEpochOpens(t *testing.T) {
 				t.Errorf("%s holds a %s", path, what)
 			}
 		}
-		// Any 32 bytes on the disk may be tried as the data key.
+		// Any 32 bytes on the disk may be tried as the data key, and as the
+		// key of tokens.
 		for i := 0; i+seal.KeySize <= len(content); i++ {
-			e, err := seal.FromKey(p.id, 1, content[i:i+seal.KeySize])
+			key := content[i : i+seal.KeySize]
+			e, err := seal.FromKey(p.id, 1, key)
 			if err != nil {
 				return err
 			}
 			if e.Commitment() == a.epochs[0].Commitment {
 				t.Fatalf("%s holds the data key at byte %d", path, i)
+			}
+			m := hmac.New(sha256.New, key)
+			m.Write([]byte("anna@example.org"))
+			if token := m.Sum(nil)[:ledger.TokenSize]; bytes.Contains(a.records[0].Tokens, token) {
+				t.Fatalf("%s holds the key of tokens at byte %d", path, i)
 			}
 		}
 		return nil

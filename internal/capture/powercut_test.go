@@ -3,16 +3,19 @@
 package capture
 
 import (
+	"errors"
 	"flag"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
 	"archivolt/internal/ledger"
+	"archivolt/internal/spool"
 )
 
 var powerCuts = flag.Int("power-cuts", 10, "how often TestPowerCut cuts the power")
@@ -113,4 +116,69 @@ func TestPowerCut(t *testing.T) {
 	a := p.audit(t)
 	a.wantNumbered(t, h.acked)
 	t.Logf("%d power cuts, %d messages acknowledged, %d records", *powerCuts, h.acked, len(a.records))
+}
+
+// TestFullDisk runs the daemon, store and all, on a real disk of 6 MB until it
+// is full, and goes on once the disk has grown.
+func TestFullDisk(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("skipped: needs a tmpfs of Linux")
+	}
+	p := newPlace(t)
+	tmpfs := func(options string) error {
+		out, err := exec.Command("mount", "-t", "tmpfs", "-o", options, "tmpfs", p.dir).CombinedOutput()
+		if err != nil {
+			t.Logf("mount: %s", out)
+		}
+		return err
+	}
+	if tmpfs("size=6m") != nil {
+		t.Skip("skipped: no file system can be mounted here; it needs root")
+	}
+	t.Cleanup(func() {
+		if err := exec.Command("umount", "-l", p.dir).Run(); err != nil {
+			t.Error(err)
+		}
+	})
+	cfg := p.config()
+	cfg.SegmentBytes = 256 << 10
+	s := p.start(t, cfg)
+	last := uint64(0)
+	for {
+		err := deliver(s, numbered(last+1, last+100))
+		if errors.Is(err, spool.ErrFull) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		last += 100
+	}
+	if last < 1000 {
+		t.Errorf("full after %d messages", last)
+	}
+	if st := s.Status(); !st.SpoolFull {
+		t.Errorf("status %+v", st)
+	}
+	if err := tmpfs("remount,size=40m"); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		err := deliver(s, numbered(last+1, last+100))
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, spool.ErrFull) {
+			t.Fatal(err)
+		}
+	}
+	stop(t, s)
+	a := p.audit(t)
+	a.wantNumbered(t, last+100)
+	if got := a.named(ledger.Gap); len(got) > 0 {
+		t.Errorf("gaps: %q", got)
+	}
+	if got := a.names(); !slices.Contains(got, ledger.SpoolFree) {
+		t.Errorf("the events are %v", got)
+	}
 }

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -188,10 +189,7 @@ func (z *sealer) sealAll(list []delivery) (entries [][]byte, marks map[string]ui
 				ordinals[d.connection]++
 				h.Source, h.Number = connectionPrefix+d.connection, ordinals[d.connection]
 			} else {
-				h.Source, h.Number = queuePrefix+c.Host+"/"+c.Source, c.Number
-				if len(h.Source) > ledger.MaxSource {
-					h.Source = h.Source[:ledger.MaxSource]
-				}
+				h.Source, h.Number = queueName(c), c.Number
 				mark, ok := marks[h.Source]
 				if !ok {
 					mark = z.marks[h.Source]
@@ -222,6 +220,16 @@ func (z *sealer) sealAll(list []delivery) (entries [][]byte, marks map[string]ui
 		}
 	}
 	return entries, marks, dropped, gaps, nil
+}
+
+// queueName names the queue of a copy. A name that is too long is hashed, so
+// that no two queues share their numbers.
+func queueName(c *xmpp.Copy) string {
+	name := c.Host + "/" + c.Source
+	if len(queuePrefix)+len(name) > ledger.MaxSource {
+		name = fmt.Sprintf("sha256/%x", sha256.Sum256([]byte(name)))
+	}
+	return queuePrefix + name
 }
 
 // participants are the bare addresses of who takes part: sender, recipient,

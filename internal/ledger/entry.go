@@ -105,7 +105,6 @@ const (
 	Configuration Name = "configuration"      // its hash
 	Heartbeat     Name = "heartbeat"          // hourly: nothing happened, and somebody was there
 	AnchorMissing Name = "anchor-missing"     // the writer started without its anchor
-	Refused       Name = "refused"            // something arrived that could not be taken
 )
 
 // Append adds the canonical bytes of the record.
