@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"archivolt/internal/ledger"
-	"archivolt/internal/problem"
 	"archivolt/internal/seal"
 	"archivolt/internal/spool"
 	"archivolt/internal/store"
@@ -110,9 +109,7 @@ const (
 type Service struct {
 	cfg   Config
 	id    ledger.ID
-	state *state
 	spool *spool.Spool
-	sink  Sink
 
 	deliveries chan delivery
 	events     chan ledger.Event
@@ -139,15 +136,24 @@ type delivery struct {
 
 var _ xmpp.Handler = (*Service)(nil)
 
-// Start brings the archive up: it looks whether the store is the one that was
-// left, finishes what was in the spool, and begins a new epoch. The sink is the
-// service's from then on, which closes it, also when it does not start.
-func Start(cfg Config, sink Sink) (started *Service, err error) {
+// Start brings an archive of ours up: it looks whether the store is the one
+// that was left, finishes what was in the spool, and begins a new epoch. The
+// sink is the service's from then on, which closes it, also when it does not
+// start.
+func Start(cfg Config, sink Sink) (*Service, error) {
 	cfg.setDefaults()
-	s := &Service{cfg: cfg, sink: sink,
+	s := newService(cfg)
+	return s.start(&chained{s: s, sink: sink})
+}
+
+func newService(cfg Config) *Service {
+	return &Service{cfg: cfg,
 		deliveries: make(chan delivery, queued), events: make(chan ledger.Event, 16),
 		room: make(chan struct{}, 1), more: make(chan struct{}, 1),
 		draining: make(chan struct{}), sealed: make(chan struct{}), done: make(chan struct{})}
+}
+
+func (s *Service) start(to archive) (started *Service, err error) {
 	running := false
 	defer func() {
 		switch {
@@ -160,43 +166,30 @@ func Start(cfg Config, sink Sink) (started *Service, err error) {
 			if s.spool != nil {
 				s.spool.Close()
 			}
-			sink.Close()
+			to.close()
 		}
 	}()
-	head, err := sink.Head()
+	at, err := to.resume()
 	if err != nil {
 		return nil, err
 	}
-	s.id = head.ID
-	if s.state, err = openState(cfg.StateDir, s.id, head.Size == 0); err != nil {
-		return nil, err
-	}
-	marks, err := checkStore(sink, s.state, head)
-	if err != nil {
-		return nil, err
-	}
+	s.id = at.id
 	// The spool's lock comes first: a second daemon must not fence off the one
 	// that is running.
-	s.spool, err = spool.Open(spoolDir(cfg.StateDir), spool.Options{ID: s.id, Max: cfg.SpoolBytes, Segment: cfg.SegmentBytes, Next: head.Spool + 1})
+	s.spool, err = spool.Open(spoolDir(s.cfg.StateDir), spool.Options{ID: s.id, Max: s.cfg.SpoolBytes, Segment: s.cfg.SegmentBytes, Next: at.spool + 1})
 	if err != nil {
-		return nil, spoolProblem(cfg.StateDir, err)
+		return nil, spoolProblem(s.cfg.StateDir, err)
 	}
-	before := head
-	if head, err = sink.TakeOver(); err != nil {
+	if err := to.takeOver(); err != nil {
 		return nil, err
 	}
-	if head.Size != before.Size {
-		return nil, problem.New(problem.Failed, "the store", "another archivoltd is writing to it", "stop that one first: it has now been shut out; then start again")
-	}
-	if err := s.storer.begin(s, head, marks); err != nil {
-		return nil, err
-	}
-	s.sealer = sealer{s: s, marks: maps.Clone(marks), ordinals: map[string]uint64{}, number: head.Epoch}
-	backlog, err := s.sealer.recover(head.Spool)
+	s.storer = storer{s: s, to: to, stored: at.spool, reader: s.spool.Reader(at.spool)}
+	s.sealer = sealer{s: s, marks: maps.Clone(at.marks), ordinals: map[string]uint64{}, number: at.epoch}
+	backlog, err := s.sealer.recover(at.spool)
 	if err != nil {
 		return nil, err
 	}
-	events := s.started(head, backlog)
+	events := s.started(at, backlog)
 	running = true
 	go s.storer.run() // which makes room for what follows, if the spool is full
 	for _, e := range events {
@@ -204,7 +197,7 @@ func Start(cfg Config, sink Sink) (started *Service, err error) {
 			return nil, err
 		}
 	}
-	if err := s.sealer.newEpoch(cfg.now()); err != nil {
+	if err := s.sealer.newEpoch(s.cfg.now()); err != nil {
 		return nil, err
 	}
 	go s.sealer.run()
@@ -288,7 +281,7 @@ func (s *Service) Stop(ctx context.Context) error {
 func (s *Service) Left() uint64 {
 	select {
 	case <-s.done:
-		return s.spool.Next() - 1 - s.storer.head.Spool
+		return s.spool.Next() - 1 - s.storer.stored
 	default:
 		return 0
 	}
@@ -337,6 +330,6 @@ func (s *Service) Status() Status {
 	if ms := c.oldest.Load(); ms > 0 {
 		st.Waiting = max(0, s.cfg.now().Sub(time.UnixMilli(ms)).Seconds())
 	}
-	st.Size, st.Checkpoint = s.state.last()
+	st.Size, st.Checkpoint = s.storer.to.last()
 	return st
 }

@@ -7,40 +7,38 @@ import (
 
 	"archivolt/internal/ledger"
 	"archivolt/internal/seal"
-	"archivolt/internal/store"
 )
 
 // started says what the start has found, as events for the ledger and in the
 // log. It runs before anything else does.
-func (s *Service) started(head store.Head, backlog int) (events []ledger.Event) {
+func (s *Service) started(at position, backlog int) (events []ledger.Event) {
 	record := func(name ledger.Name, detail string) {
 		events = append(events, ledger.Event{Time: s.cfg.now().UnixMilli(), Name: name, Detail: detail})
 	}
 	found := "after an orderly end"
 	switch torn := s.spool.Torn(); {
-	case head.Size == 0 && backlog == 0:
+	case at.size == 0 && backlog == 0:
 		found = "for the first time"
 		record(ledger.Created, s.cfg.Writer)
-	case !s.state.Stopped:
+	case !at.orderly:
 		found = fmt.Sprintf("after an end that was not orderly: acknowledged and not yet stored %d entries, torn and never acknowledged %d bytes", backlog, torn)
 		s.cfg.Log.Warn("the last run did not end in order", "acknowledged_not_stored", backlog, "torn_bytes", torn)
 	}
 	record(ledger.Started, s.cfg.Writer+", "+found)
-	if s.state.Missing {
-		s.cfg.Log.Error("the last anchor is missing: nobody can say whether this store is the one that was left", "file", s.state.path)
+	if at.anchorMissing {
+		s.cfg.Log.Error("the last anchor is missing: nobody can say whether this store is the one that was left")
 		record(ledger.AnchorMissing, "the writer found no anchor of its own")
 	}
 	record(ledger.Configuration, s.cfg.Configuration)
 	who := fingerprints(s.cfg.Recipients)
-	if s.state.Recipients != "" && s.state.Recipients != who {
+	if at.recipients != "" && at.recipients != who {
 		s.cfg.Log.Warn("other people than before can read what is captured from now on", "recipients", who)
 		record(ledger.Recipients, who)
 	}
-	s.state.Recipients = who
 	if weak := s.cfg.Recipients.NotPostQuantum(); len(weak) > 0 {
 		s.cfg.Log.Warn("not post-quantum, because of recipients", "files", weak)
 	}
-	s.cfg.Log.Info("started", "archive", s.id, "entries", head.Size, "class", s.cfg.Recipients.Class(), "found", found)
+	s.cfg.Log.Info("started", "archive", s.id, "entries", at.size, "class", s.cfg.Recipients.Class(), "found", found)
 	return events
 }
 

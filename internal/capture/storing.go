@@ -1,9 +1,7 @@
 package capture
 
 import (
-	"context"
 	"errors"
-	"maps"
 	"sync/atomic"
 	"time"
 
@@ -18,24 +16,46 @@ const (
 	maxRetry = 30 * time.Second
 )
 
-// storer moves entries from the spool into the store, and signs checkpoints. It
-// runs in one goroutine and alone uses the sink.
-type storer struct {
-	s      *Service
-	head   store.Head
-	tree   *ledger.Tree
-	marks  map[string]uint64
-	reader *spool.Reader
-	hurry  atomic.Bool // the store is not waited for
+// archive is where the storer brings what was captured.
+type archive interface {
+	// resume tells where the archive ends, and refuses one that is not the one
+	// that was left.
+	resume() (position, error)
+	// takeOver shuts out every other writer.
+	takeOver() error
+	// put brings entries in, all or none of them. After an error that is not
+	// store.ErrFenced, again tells up to which number they are there.
+	put([]spool.Entry) error
+	again() (stored uint64, err error)
+	// checkpoint makes the state of the archive known, also when nothing has
+	// come in; stopped says that this is the orderly end.
+	checkpoint(stopped bool) error
+	// last returns the size and time of the last checkpoint. It may be called
+	// at any time.
+	last() (size int64, at time.Time)
+	close() error
 }
 
-// begin continues after head.
-func (w *storer) begin(s *Service, head store.Head, marks map[string]uint64) (err error) {
-	w.s, w.head = s, head
-	w.reader = s.spool.Reader(head.Spool)
-	w.marks = maps.Clone(marks)
-	w.tree, err = ledger.NewTree(head.Size, s.sink.Tile)
-	return err
+// position is the state of an archive at the start.
+type position struct {
+	id            ledger.ID
+	size          int64             // entries; 0 for a new one
+	spool         uint64            // number of the last entry of the spool that it has
+	epoch         uint64            // last epoch
+	marks         map[string]uint64 // highest delivery number, by source
+	orderly       bool              // the last run ended in order
+	anchorMissing bool
+	recipients    string // of the last run; empty if nobody knows
+}
+
+// storer moves entries from the spool into the archive. It runs in one
+// goroutine, and alone uses the archive.
+type storer struct {
+	s      *Service
+	to     archive
+	stored uint64 // number of the last entry that the archive has
+	reader *spool.Reader
+	hurry  atomic.Bool // the archive is not waited for
 }
 
 // run works until the sealer has ended and the spool is empty.
@@ -45,7 +65,7 @@ func (w *storer) run() {
 	defer w.close()
 	checkpoints := time.NewTicker(s.cfg.CheckpointEvery)
 	defer checkpoints.Stop()
-	if err := w.checkpoint(false); err != nil { // from now on the end is not an orderly one
+	if err := w.to.checkpoint(false); err != nil { // from now on the end is not an orderly one
 		s.fail(err)
 		return
 	}
@@ -56,7 +76,7 @@ func (w *storer) run() {
 		case <-s.sealed:
 			ended = true
 		case <-checkpoints.C:
-			if err := w.checkpoint(false); err != nil {
+			if err := w.to.checkpoint(false); err != nil {
 				s.fail(err)
 			}
 			continue
@@ -75,7 +95,7 @@ func (w *storer) run() {
 					return
 				}
 			}
-			if err := w.checkpoint(drained && s.Err() == nil); err != nil {
+			if err := w.to.checkpoint(drained && s.Err() == nil); err != nil {
 				s.fail(err)
 			}
 			return
@@ -86,7 +106,7 @@ func (w *storer) run() {
 // close gives back what is open.
 func (w *storer) close() {
 	w.reader.Close()
-	if err := errors.Join(w.s.spool.Close(), w.s.sink.Close()); err != nil {
+	if err := errors.Join(w.s.spool.Close(), w.to.close()); err != nil {
 		w.s.cfg.Log.Warn("closing", "error", err)
 	}
 }
@@ -97,7 +117,7 @@ func (w *storer) drain(checkpoints <-chan time.Time) (drained bool, err error) {
 	for {
 		select {
 		case <-checkpoints:
-			if err := w.checkpoint(false); err != nil {
+			if err := w.to.checkpoint(false); err != nil {
 				return false, err
 			}
 		default:
@@ -112,6 +132,9 @@ func (w *storer) drain(checkpoints <-chan time.Time) (drained bool, err error) {
 		if len(entries) == 0 {
 			s.counts.oldest.Store(0)
 			return true, nil
+		}
+		if entry, _, _, err := decode(entries[0].Data, s.id); err == nil { // put tells of one that is not valid
+			s.counts.oldest.Store(timeOf(entry))
 		}
 		if err := w.move(entries); err != nil {
 			if errors.Is(err, errHurry) {
@@ -129,19 +152,13 @@ func (w *storer) move(entries []spool.Entry) error {
 	s := w.s
 	wait := minRetry
 	for {
-		batch, err := w.batch(entries)
-		if err != nil {
-			return err
-		}
-		s.cfg.step(stepBatchMade)
-		err = s.sink.Append(batch)
+		err := w.to.put(entries)
 		if err == nil {
-			w.stored(batch)
-			s.cfg.step(stepHeadSwapped)
+			w.took(entries)
 			return w.trim()
 		}
-		if errors.Is(err, store.ErrFenced) {
-			return err
+		if errors.Is(err, store.ErrFenced) || errors.Is(err, errPayload) {
+			return spoolProblem(s.cfg.StateDir, err)
 		}
 		s.counts.storeFailing.Store(true)
 		s.cfg.Log.Error("the store does not take what was captured; it waits in the spool", "error", err, "again_in", wait)
@@ -149,12 +166,24 @@ func (w *storer) move(entries []spool.Entry) error {
 			return err
 		}
 		wait = min(2*wait, maxRetry)
-		// Whether the batch is there after all, the store must tell.
-		if entries, err = w.again(entries); err != nil {
-			s.cfg.Log.Error("the store does not answer", "error", err, "again_in", wait)
+		// Whether they are there after all, the archive must tell.
+		stored, err := w.to.again()
+		switch {
+		case errors.Is(err, store.ErrFenced):
+			return err
+		case err != nil:
+			s.cfg.Log.Error("the store does not answer", "error", err)
+			continue
 		}
-		if len(entries) == 0 {
-			return nil
+		there := 0
+		for there < len(entries) && entries[there].Number <= stored {
+			there++
+		}
+		if there > 0 {
+			w.took(entries[:there])
+		}
+		if entries = entries[there:]; len(entries) == 0 {
+			return w.trim()
 		}
 	}
 }
@@ -177,112 +206,18 @@ func (w *storer) pause(wait time.Duration) error {
 	}
 }
 
-// again reads the store's head and continues from there: it returns the
-// entries that it does not have.
-func (w *storer) again(entries []spool.Entry) ([]spool.Entry, error) {
-	head, err := w.s.sink.Head()
-	if err != nil {
-		return entries, err
-	}
-	if head.Generation != w.head.Generation {
-		return entries, store.ErrFenced
-	}
-	tree, err := ledger.NewTree(head.Size, w.s.sink.Tile)
-	if err != nil {
-		return entries, err
-	}
-	w.head, w.tree = head, tree
-	for len(entries) > 0 && entries[0].Number <= head.Spool {
-		entries = entries[1:]
-	}
-	return entries, nil
-}
-
-// batch chains entries into the ledger.
-func (w *storer) batch(entries []spool.Entry) (*store.Batch, error) {
-	if w.tree.Size() != w.head.Size { // the last batch was not taken
-		tree, err := ledger.NewTree(w.head.Size, w.s.sink.Tile)
-		if err != nil {
-			return nil, err
-		}
-		w.tree = tree
-	}
-	b := &store.Batch{Head: w.head, Marks: map[string]uint64{}}
-	for _, e := range entries {
-		entry, canonical, rest, err := decode(e.Data, w.s.id)
-		if err != nil {
-			return nil, spoolProblem(w.s.cfg.StateDir, err)
-		}
-		if e.Number == entries[0].Number {
-			w.s.counts.oldest.Store(timeOf(entry))
-		}
-		se := store.Entry{Index: w.tree.Size()}
-		switch entry := entry.(type) {
-		case *ledger.Record:
-			se.Record, se.Sealed = entry, rest[0]
-			b.Marks[entry.Source] = max(b.Marks[entry.Source], entry.Number)
-		case *ledger.Epoch:
-			se.Other, se.Epoch, se.Wraps = canonical, entry.Number, rest
-			b.Head.Epoch = entry.Number
-		default:
-			se.Other = canonical
-		}
-		b.Entries = append(b.Entries, se)
-		w.tree.Append(ledger.Leaf(canonical))
-	}
-	root, err := w.tree.Root()
-	if err != nil {
-		return nil, err
-	}
-	b.Head.Size, b.Head.Root, b.Head.Spool = w.tree.Size(), root, entries[len(entries)-1].Number
-	b.Tiles = w.tree.Tiles()
-	return b, nil
-}
-
-// stored notes that the store has a batch.
-func (w *storer) stored(b *store.Batch) {
-	w.head = b.Head
-	for source, mark := range b.Marks {
-		w.marks[source] = max(w.marks[source], mark)
-	}
-	w.s.counts.stored.Add(uint64(len(b.Entries)))
+// took notes that the archive has entries.
+func (w *storer) took(entries []spool.Entry) {
+	w.stored = entries[len(entries)-1].Number
+	w.s.counts.stored.Add(uint64(len(entries)))
 	w.s.counts.storeFailing.Store(false)
 }
 
 func (w *storer) trim() error {
-	if err := w.s.spool.Trim(w.head.Spool); err != nil {
+	if err := w.s.spool.Trim(w.stored); err != nil {
 		return err
 	}
 	w.s.signal(w.s.room)
-	return nil
-}
-
-// checkpoint signs the head and anchors it, if it is not the last one's.
-func (w *storer) checkpoint(stopped bool) error {
-	s := w.s
-	if size, _ := s.state.last(); size == w.head.Size && s.state.Stopped == stopped && size > 0 {
-		return nil
-	}
-	c := &ledger.Checkpoint{ID: s.id, Size: w.head.Size, Root: w.head.Root, Time: s.cfg.now().UTC().Truncate(time.Millisecond)}
-	text, err := c.Sign(s.state.key)
-	if err != nil {
-		return err
-	}
-	s.cfg.step(stepCheckpoint)
-	if err := s.sink.SaveCheckpoint(text); err != nil {
-		s.cfg.Log.Error("the store does not take the checkpoint", "error", err)
-	}
-	if err := s.state.set(c, text, maps.Clone(w.marks), stopped); err != nil {
-		return err
-	}
-	s.cfg.step(stepAnchored)
-	ctx, cancel := context.WithTimeout(context.Background(), anchorTimeout)
-	defer cancel()
-	for _, a := range s.cfg.Anchors {
-		if err := a.Keep(ctx, text); err != nil { // the next one covers it too
-			s.cfg.Log.Error("a checkpoint was not anchored", "anchor", a.String(), "error", err)
-		}
-	}
 	return nil
 }
 

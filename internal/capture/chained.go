@@ -1,0 +1,161 @@
+package capture
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"archivolt/internal/ledger"
+	"archivolt/internal/problem"
+	"archivolt/internal/spool"
+	"archivolt/internal/store"
+)
+
+// chained is an archive of ours: a store, whose entries are chained into a
+// ledger, with its checkpoints and anchors.
+type chained struct {
+	s     *Service
+	sink  Sink
+	state *state
+	head  store.Head
+	tree  *ledger.Tree
+	marks map[string]uint64
+}
+
+func (c *chained) resume() (at position, err error) {
+	if c.head, err = c.sink.Head(); err != nil {
+		return at, err
+	}
+	cfg := &c.s.cfg
+	if c.state, err = openState(cfg.StateDir, c.head.ID, c.head.Size == 0); err != nil {
+		return at, err
+	}
+	if c.marks, err = checkStore(c.sink, c.state, c.head); err != nil {
+		return at, err
+	}
+	at = position{id: c.head.ID, size: c.head.Size, spool: c.head.Spool, epoch: c.head.Epoch, marks: c.marks,
+		orderly: c.state.Stopped, anchorMissing: c.state.Missing, recipients: c.state.Recipients}
+	c.state.Recipients = fingerprints(cfg.Recipients)
+	c.tree, err = ledger.NewTree(c.head.Size, c.sink.Tile)
+	return at, err
+}
+
+func (c *chained) takeOver() error {
+	head, err := c.sink.TakeOver()
+	if err != nil {
+		return err
+	}
+	if head.Size != c.head.Size {
+		return problem.New(problem.Failed, "the store", "another archivoltd is writing to it", "stop that one first: it has now been shut out; then start again")
+	}
+	c.head = head
+	return nil
+}
+
+func (c *chained) put(entries []spool.Entry) error {
+	batch, err := c.batch(entries)
+	if err != nil {
+		return err
+	}
+	c.s.cfg.step(stepBatchMade)
+	if err := c.sink.Append(batch); err != nil {
+		return err
+	}
+	c.head = batch.Head
+	for source, mark := range batch.Marks {
+		c.marks[source] = max(c.marks[source], mark)
+	}
+	c.s.cfg.step(stepHeadSwapped)
+	return nil
+}
+
+func (c *chained) again() (stored uint64, err error) {
+	head, err := c.sink.Head()
+	if err != nil {
+		return 0, err
+	}
+	if head.Generation != c.head.Generation {
+		return 0, store.ErrFenced
+	}
+	tree, err := ledger.NewTree(head.Size, c.sink.Tile)
+	if err != nil {
+		return 0, err
+	}
+	marks, err := c.sink.Marks()
+	if err != nil {
+		return 0, err
+	}
+	c.head, c.tree, c.marks = head, tree, marks
+	return head.Spool, nil
+}
+
+// batch chains entries into the ledger.
+func (c *chained) batch(entries []spool.Entry) (*store.Batch, error) {
+	if c.tree.Size() != c.head.Size { // the last batch was not taken
+		tree, err := ledger.NewTree(c.head.Size, c.sink.Tile)
+		if err != nil {
+			return nil, err
+		}
+		c.tree = tree
+	}
+	b := &store.Batch{Head: c.head, Marks: map[string]uint64{}}
+	for _, e := range entries {
+		entry, canonical, rest, err := decode(e.Data, c.head.ID)
+		if err != nil {
+			return nil, err
+		}
+		se := store.Entry{Index: c.tree.Size()}
+		switch entry := entry.(type) {
+		case *ledger.Record:
+			se.Record, se.Sealed = entry, rest[0]
+			b.Marks[entry.Source] = max(b.Marks[entry.Source], entry.Number)
+		case *ledger.Epoch:
+			se.Other, se.Epoch, se.Wraps = canonical, entry.Number, rest
+			b.Head.Epoch = entry.Number
+		default:
+			se.Other = canonical
+		}
+		b.Entries = append(b.Entries, se)
+		c.tree.Append(ledger.Leaf(canonical))
+	}
+	root, err := c.tree.Root()
+	if err != nil {
+		return nil, err
+	}
+	b.Head.Size, b.Head.Root, b.Head.Spool = c.tree.Size(), root, entries[len(entries)-1].Number
+	b.Tiles = c.tree.Tiles()
+	return b, nil
+}
+
+func (c *chained) last() (size int64, at time.Time) { return c.state.last() }
+
+func (c *chained) close() error { return c.sink.Close() }
+
+// checkpoint signs the head and anchors it, if it is not the last one's.
+func (c *chained) checkpoint(stopped bool) error {
+	s := c.s
+	if size, _ := c.state.last(); size == c.head.Size && c.state.Stopped == stopped && size > 0 {
+		return nil
+	}
+	point := &ledger.Checkpoint{ID: s.id, Size: c.head.Size, Root: c.head.Root, Time: s.cfg.now().UTC().Truncate(time.Millisecond)}
+	text, err := point.Sign(c.state.key)
+	if err != nil {
+		return err
+	}
+	s.cfg.step(stepCheckpoint)
+	if err := c.sink.SaveCheckpoint(text); err != nil {
+		s.cfg.Log.Error("the store does not take the checkpoint", "error", err)
+	}
+	if err := c.state.set(point, text, maps.Clone(c.marks), stopped); err != nil {
+		return err
+	}
+	s.cfg.step(stepAnchored)
+	ctx, cancel := context.WithTimeout(context.Background(), anchorTimeout)
+	defer cancel()
+	for _, a := range s.cfg.Anchors {
+		if err := a.Keep(ctx, text); err != nil { // the next one covers it too
+			s.cfg.Log.Error("a checkpoint was not anchored", "anchor", a.String(), "error", err)
+		}
+	}
+	return nil
+}
