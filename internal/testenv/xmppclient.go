@@ -70,6 +70,13 @@ type XMPPMatch struct {
 // name a resource.
 func StartXMPPClient(t testing.TB, jid, password, host string, port int) *XMPPClient {
 	t.Helper()
+	return StartOddXMPPClient(t, jid, password, host, port, "")
+}
+
+// StartOddXMPPClient is StartXMPPClient for one whose stream header has further
+// attributes, such as declarations of prefixes.
+func StartOddXMPPClient(t testing.TB, jid, password, host string, port int, attributes string) *XMPPClient {
+	t.Helper()
 	script := filepath.Join(t.TempDir(), "client.py")
 	if err := os.WriteFile(script, []byte(xmppClient), 0o600); err != nil {
 		t.Fatal(err)
@@ -116,7 +123,7 @@ func StartXMPPClient(t testing.TB, jid, password, host string, port int) *XMPPCl
 			<-c.ended
 		}
 	})
-	c.JID = c.call("connect", map[string]any{"jid": jid, "password": password, "host": host, "port": port}).JID
+	c.JID = c.call("connect", map[string]any{"jid": jid, "password": password, "host": host, "port": port, "header": " " + attributes}).JID
 	return c
 }
 

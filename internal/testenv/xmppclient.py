@@ -165,6 +165,7 @@ async def main():
             c = json.loads(await commands.get())
             if c["do"] == "connect":
                 client = Client(c["jid"], c["password"])
+                client.stream_header = client.stream_header[:-1] + c["header"] + ">"
                 client.connect((c["host"], c["port"]), force_starttls=False, disable_starttls=True)
                 await asyncio.wait_for(client.ready, 60)
                 answer = {"jid": client.boundjid.full}

@@ -79,7 +79,7 @@ func receive(b *testing.B, text string) (n int) {
 		go feed(there, text)
 		return here, nil
 	}
-	c.connect(ctx, taker(func(copies []Copy) { n += len(copies) }), func() {})
+	c.connect(ctx, taker(func(copies []Copy) { n += len(copies) }))
 	return n
 }
 

@@ -50,7 +50,8 @@ type Handler interface {
 	// Deliver takes copies in the order in which the server sent them: those of
 	// one acknowledged parcel, all with one Source and consecutive numbers, or
 	// some without. It may block, and then nothing more is read: that is the
-	// back-pressure. A server bears that for seconds, not for minutes.
+	// back-pressure; a server keeps only so much in its memory. Run does not
+	// return before Deliver does: so it must not block when the program ends.
 	//
 	// done must be called once, from any goroutine, also after Deliver has
 	// returned or the connection is lost: with nil when the copies are durable,
@@ -70,11 +71,11 @@ type Component struct {
 	Domains []string    // hosts of the server whose copies are taken; at least one
 	TLS     *tls.Config // for a listener that speaks TLS from the start; nil for none
 
-	MaxStanza  int           // bytes in one stanza; 0 for 16 MiB
+	MaxStanza  int           // bytes in one stanza as the server writes it, escaped; a longer one ends the connection; 0 for 16 MiB
 	MinBackoff time.Duration // before the second attempt; 0 for 1 s. Doubles with each that fails
 	MaxBackoff time.Duration // the longest wait, and the wait after a wrong secret; 0 for 1 min
 	Idle       time.Duration // silence after which the server is asked whether it is there; 0 for 1 min. It has half that time to answer
-	Grace      time.Duration // for acknowledgements and the last copies once Run's context has ended; 0 for 5 s
+	Grace      time.Duration // once Run's context has ended: for acknowledgements under way, and again for the last copies; 0 for 5 s
 	Log        *slog.Logger  // nil for slog.Default()
 
 	counts counters
@@ -110,9 +111,12 @@ func (c *Component) Run(ctx context.Context, h Handler) error {
 	}
 	failures := 0
 	for {
-		err := c.connect(ctx, h, func() { failures = 0 })
+		good, err := c.connect(ctx, h)
 		if ctx.Err() != nil {
 			return nil
+		}
+		if good {
+			failures = 0
 		}
 		wait := c.backoff(failures)
 		failures++
@@ -212,7 +216,7 @@ func isDomain(s string) bool { return s != "" && !strings.ContainsAny(s, "@/ \t\
 // and one of c.Domains.
 func (c *Component) local(from string) (string, bool) {
 	for _, d := range c.Domains {
-		if strings.EqualFold(d, from) {
+		if len(d) == len(from) && strings.EqualFold(d, from) { // folding also knows letters of other lengths, such as the Kelvin sign
 			return strings.ToLower(d), true
 		}
 	}

@@ -94,6 +94,7 @@ func TestServiceLog(t *testing.T) {
 	}
 	s.say(forward(`<presence xmlns='jabber:client'/>`) + forward(`<iq xmlns='jabber:client'><message/></iq>`) + say(`<body>I am here</body>`) +
 		forward(hello) + `<presence from='a@example.org'/>` + forward(`<x xmlns='urn:other'><message xmlns='jabber:client'/></x>`) +
+		say(`<x:y x:z='1'/>`) + forward(`<x:message/>`) + `<x:message from='example.org'/>` +
 		`<message type='error' from='example.org'><forwarded xmlns='urn:xmpp:forward:0'>` + hello + `</forwarded></message>` +
 		`<message from='example.org' xmlns:b='urn:b'><forwarded xmlns='urn:xmpp:forward:0'><delay xmlns='urn:xmpp:delay' stamp='2026-11-24T12:00:00Z'/>` + bare + `</forwarded></message>` +
 		`<message from='example.org' xmlns:f='urn:xmpp:forward:0'><f:forwarded>` + bare[:len("<message")] + ` xmlns:b='2'/></f:forwarded></message> `)
@@ -106,7 +107,7 @@ func TestServiceLog(t *testing.T) {
 			t.Errorf("copy %d is %+v", i, got)
 		}
 	}
-	if n := c.Counts(); n != (Counts{Copies: 3, Presence: 1, IQ: 1, Ignored: 2}) {
+	if n := c.Counts(); n != (Counts{Copies: 3, Presence: 1, IQ: 1, Ignored: 5}) {
 		t.Errorf("counts are %+v", n)
 	}
 }

@@ -37,13 +37,13 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// forwarded gives the bytes of the messages that the server has forwarded,
-// found with encoding/xml.
+// forwarded gives the bytes of the messages that the server itself has
+// forwarded, found with encoding/xml.
 func (w *wire) forwarded(t *testing.T) (messages []string) {
 	t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	depth, start := 0, int64(0)
+	depth, start, host := 0, int64(0), false
 	for d := xml.NewDecoder(bytes.NewReader(w.text)); ; {
 		before := d.InputOffset()
 		token, err := d.RawToken()
@@ -55,11 +55,14 @@ func (w *wire) forwarded(t *testing.T) (messages []string) {
 		}
 		switch token := token.(type) {
 		case xml.StartElement:
-			if depth++; depth == 4 {
+			switch depth++; depth {
+			case 2:
+				host = slices.Contains(token.Attr, xml.Attr{Name: xml.Name{Local: "from"}, Value: "example.org"})
+			case 4:
 				start = before
 			}
 		case xml.EndElement:
-			if depth == 4 && token.Name.Local == "message" {
+			if depth == 4 && host && token.Name.Local == "message" {
 				messages = append(messages, string(w.text[start:d.InputOffset()]))
 			}
 			depth--
@@ -413,6 +416,76 @@ func TestEjabberdForgery(t *testing.T) {
 	if n := len(h.find("forged")); n != 2 {
 		t.Errorf("%d copies hold the forgery", n)
 	}
+}
+
+// TestEjabberdPrefixes: ejabberd passes on prefixes that only the client's
+// stream declares. That must not end the connection, or any user could.
+func TestEjabberdPrefixes(t *testing.T) {
+	e := testenv.StartEjabberd(t, "anna", "boris", "carla")
+	_, h, wires, stop := attach(t, e)
+	anna := testenv.StartOddXMPPClient(t, "anna@"+e.Domain, testenv.Password, "127.0.0.1", e.ClientPort, "xmlns:x='urn:x'")
+	for i, to := range []string{e.Component, "carla@" + e.Domain} {
+		anna.Raw(fmt.Sprintf("<message id='prefix-%d' to='%s'><x:a x:b='c'>d</x:a><body>e</body></message>", i, to))
+	}
+	h.wait(t, func() bool { return len(h.with("<x:a x:b='c'>d</x:a>")) == 2 })
+	login(t, e, "boris").Send(testenv.XMPPMessage{To: "boris@" + e.Domain, Body: "afterwards"})
+	h.wait(t, func() bool { return len(h.with("afterwards")) == 2 })
+	stop()
+	if len(wires()) != 1 {
+		t.Errorf("there were %d connections: %v", len(wires()), h.lost)
+	}
+}
+
+// TestEjabberdOddities: nothing that ejabberd lets a user send ends the
+// component's connection, to other users or to the component itself.
+func TestEjabberdOddities(t *testing.T) {
+	e := testenv.StartEjabberd(t, "anna", "boris", "carla")
+	_, h, wires, stop := attach(t, e)
+	boris := login(t, e, "boris")
+	odd := map[string]string{
+		"comment":      "<a><!-- > --></a>",
+		"instruction":  "<a><?b <c> ?></a>",
+		"section":      "<a><![CDATA[</a>]]]]><![CDATA[>]]></a>",
+		"deep":         strings.Repeat("<a>", 2000) + strings.Repeat("</a>", 2000),
+		"nested":       strings.Repeat("<a xmlns='b'>", 1000) + strings.Repeat("</a>", 1000),
+		"attributes":   "<a" + manyAttributes(5000) + "/>",
+		"long name":    "<" + strings.Repeat("a", 100000) + "/>",
+		"long value":   "<a b='" + strings.Repeat("&apos;>", 20000) + "'/>",
+		"marks":        "<a>" + strings.Repeat("]]&gt;&#x10FFFF;&#13;", 5000) + "</a>",
+		"names":        "<ä.-·:é/><ä xmlns:é='ü' é:ß='\"'/>",
+		"control":      "<a>&#1;\x00\x01</a>",
+		"noncharacter": "<a>\uffff&#xFFFE;</a>",
+		"forwarded":    "<forwarded xmlns='urn:xmpp:forward:0'><message/><message xmlns='jabber:client'><forwarded xmlns='urn:xmpp:forward:0'/></message></forwarded>",
+	}
+	for name, inner := range odd {
+		anna := login(t, e, "anna")
+		for i, to := range []string{e.Component, "carla@" + e.Domain} {
+			anna.Raw(fmt.Sprintf("<message id='%s %d' to='%s'>%s<body>e</body></message>", name, i, to, inner))
+		}
+		boris.Send(testenv.XMPPMessage{To: boris.JID, Body: "after " + name + "."})
+		h.wait(t, func() bool { return len(h.with("after "+name+".")) == 2 })
+	}
+	stop()
+	taken := 0
+	for name := range odd {
+		n := len(h.with("id='" + name + " "))
+		t.Logf("%s: %d copies of 2", name, n)
+		taken += n
+	}
+	if len(wires()) != 1 || taken < 12 {
+		t.Errorf("there were %d connections (%v) and %d copies", len(wires()), h.lost, taken)
+	}
+	if got, want := stanzas(h.copies), strings.Join(wires()[0].forwarded(t), "\n")+"\n"; got != want {
+		t.Errorf("%d bytes were taken, of %d", len(got), len(want))
+	}
+}
+
+func manyAttributes(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, " a%d='b'", i)
+	}
+	return b.String()
 }
 
 // TestEjabberdTLS: the listener with the option tls, as docs/ejabberd.md has it.

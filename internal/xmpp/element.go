@@ -39,7 +39,7 @@ type binding struct{ prefix, space string }
 
 // element is one whose start tag has been read.
 type element struct {
-	space string // its namespace; "" where none is declared
+	space string // its namespace; "" where nothing declares it
 	local string
 	start int // of its start tag in the text
 	name  []byte
@@ -137,7 +137,7 @@ func (r *reader) root() (element, error) {
 	if t.end {
 		return element{}, malformed("an end tag without a start tag")
 	}
-	return r.open(t)
+	return r.open(t), nil
 }
 
 // children calls f for each child element of e, in order. What e holds between
@@ -158,10 +158,7 @@ func (r *reader) children(e element, f func(child element) error) error {
 			}
 			return nil
 		}
-		child, err := r.open(t)
-		if err != nil {
-			return err
-		}
+		child := r.open(t)
 		behind := r.pos
 		if err := f(child); err != nil {
 			return err
@@ -202,8 +199,11 @@ func (r *reader) skip(e element) error {
 	return nil
 }
 
-// open makes the element that a start tag begins, with its declarations.
-func (r *reader) open(t tag) (element, error) {
+// open makes the element that a start tag begins, with its declarations. A
+// prefix that nothing declares belongs to no namespace, and is no error:
+// ejabberd passes on what a client wrote with prefixes that only the client's
+// own stream declared.
+func (r *reader) open(t tag) element {
 	e := element{start: t.start, name: t.name, attrs: t.attrs, empty: t.empty}
 	for _, a := range t.attrs {
 		if string(a.name) == "xmlns" {
@@ -221,13 +221,10 @@ func (r *reader) open(t tag) (element, error) {
 	for i := len(r.spaces) - 1; i >= 0; i-- {
 		if r.spaces[i].prefix == prefix {
 			e.space = r.spaces[i].space
-			return e, nil
+			break
 		}
 	}
-	if prefix != "" && prefix != "xml" {
-		return e, &StreamError{Condition: "bad-namespace-prefix", Text: "a prefix that nothing declares"}
-	}
-	return e, nil
+	return e
 }
 
 var declares = []byte("xmlns:")

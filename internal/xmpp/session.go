@@ -1,6 +1,7 @@
 package xmpp
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha1" // XEP-0114 asks for it
@@ -55,14 +56,14 @@ const (
 	batchBytes  = 1 << 20
 )
 
-// connect keeps one connection until it is lost, and says why. healthy is
-// called when the connection was worth something.
-func (c *Component) connect(ctx context.Context, h Handler, healthy func()) error {
+// connect keeps one connection until it is lost, and says why. good tells that
+// it brought copies or was up for long.
+func (c *Component) connect(ctx context.Context, h Handler) (good bool, err error) {
 	setup, cancel := context.WithTimeout(ctx, handshake)
 	defer cancel()
 	conn, err := c.open(setup)
 	if err != nil {
-		return c.lost(cause(err), "see whether the server runs and listens for components there", err)
+		return false, c.lost(cause(err), "see whether the server runs and listens for components there", err)
 	}
 	s := &session{c: c, h: h, conn: conn, id: rand.Text(), out: newOutbox(conn),
 		settled: make(chan struct{}), gone: make(chan struct{})}
@@ -81,7 +82,7 @@ func (c *Component) connect(ctx context.Context, h Handler, healthy func()) erro
 	}
 	if err != nil {
 		s.hangUp(err)
-		return c.explain(err, "the component was not accepted")
+		return false, c.explain(err, "the component was not accepted")
 	}
 	s.up = true
 	start := time.Now()
@@ -92,16 +93,14 @@ func (c *Component) connect(ctx context.Context, h Handler, healthy func()) erro
 	stop()
 	s.deliver() // what came whole before the end
 	s.hangUp(err)
-	if s.worked || time.Since(start) > orDefault(c.MaxBackoff, maxBackoff) {
-		healthy()
-	}
+	good = s.worked || time.Since(start) > orDefault(c.MaxBackoff, maxBackoff)
 	if err = c.explain(err, "the connection was lost"); ctx.Err() != nil {
 		err = ctx.Err()
 	}
 	s.sayRefused(s.refused.rest())
 	s.sayFailed(s.failed.rest())
 	h.Lost(s.id, err)
-	return err
+	return good, err
 }
 
 func (c *Component) open(ctx context.Context) (net.Conn, error) {
@@ -267,7 +266,7 @@ func (s *session) stanza(text []byte) error {
 func (s *session) message(r *reader, root element) error {
 	host, local := s.c.local(root.attribute("from"))
 	isError := root.attribute("type") == "error" // comes back from somebody: not the server's own
-	found := false
+	found, held := false, false
 	err := r.children(root, func(child element) error {
 		if !child.is(forwardSpace, "forwarded") {
 			return nil
@@ -280,10 +279,11 @@ func (s *session) message(r *reader, root element) error {
 		if err != nil {
 			return err
 		}
+		held = held || len(f.messages)+f.presence+f.iq > 0
 		s.c.counts.presence.Add(uint64(f.presence))
 		s.c.counts.iq.Add(uint64(f.iq))
 		for _, m := range f.messages {
-			s.copies = append(s.copies, Copy{Host: host, Stanza: append([]byte(nil), m...), Time: f.time})
+			s.copies = append(s.copies, Copy{Host: host, Stanza: bytes.Clone(m), Time: f.time})
 			s.bytes += len(m)
 		}
 		return nil
@@ -293,7 +293,7 @@ func (s *session) message(r *reader, root element) error {
 	}
 	if found && !local {
 		s.refuse()
-	} else if !found || isError {
+	} else if !held {
 		s.c.counts.ignored.Add(1)
 	}
 	if len(s.copies) >= batchCopies || s.bytes >= batchBytes {
@@ -456,7 +456,7 @@ func (c *Component) explain(err error, otherwise string) error {
 		}
 		return c.lost(s.Error(), "", err)
 	case errors.As(err, &s) && s.Condition == "policy-violation":
-		return c.lost(s.Error(), "the limit must be above the largest stanza that the server takes from its users", err)
+		return c.lost(s.Error(), "the limit must be above the largest stanza that the server takes from its users, as the server writes it: escaped, it may be six times as long", err)
 	case s != nil:
 		return c.lost(s.Error(), "", err)
 	case errors.Is(err, errClosed):
