@@ -95,8 +95,8 @@ func (r *result) walk(in *reader, e element) error {
 }
 
 var (
-	errForbidden = errors.New("RFC 6120 section 11.1 forbids this")
-	errOddName   = errors.New("Namespaces in XML forbids this")
+	errForbidden = errors.New("forbidden by RFC 6120 section 11.1")
+	errOddName   = errors.New("forbidden by Namespaces in XML")
 )
 
 // theirs reads a stream with encoding/xml.
