@@ -62,6 +62,7 @@ var rooms = map[string][]string{
 	"internal/identity":         {"problem", "keys", "filippo.io/age", "filippo.io/age/armor"},
 	"internal/config":           {"problem", "go.yaml.in/yaml/v3"},
 	"internal/xmpp":             {"problem"},
+	"contrib/prosody":           {}, // Lua, and its tests
 	"internal/testenv":          {},
 	"internal/layout":           {},
 }
@@ -69,7 +70,7 @@ var rooms = map[string][]string{
 // testOnly may be imported by test files alone.
 var testOnly = []string{"testenv", "cisco/sample", "cisco/sourcetest", "store/sqlite", "store/storetest", "transcript", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid",
 	"cisco/sqlserver/tdstest", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex", "github.com/sqlc-dev/teesql/parser", "github.com/santhosh-tekuri/jsonschema/v6", "github.com/jackc/pgx/v5/pgconn",
-	"export", "golang.org/x/net/html", "stanza", "filippo.io/age", "golang.org/x/mod/sumdb/tlog"}
+	"export", "xmpp", "golang.org/x/net/html", "stanza", "filippo.io/age", "golang.org/x/mod/sumdb/tlog"}
 
 // rsaDecryption is allowed in these packages only: no network surface may be
 // asked to decrypt with an RSA key.
