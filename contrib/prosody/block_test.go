@@ -157,18 +157,26 @@ func TestBlockFull(t *testing.T) {
 	}
 }
 
-// TestBlockReconnected has a sender come back under the same resource while its
-// message waits: the session is gone, the message counts.
+// TestBlockReconnected has a sender come back under the same resource while
+// messages wait, one of them to the sender's own account: the session is gone,
+// the messages count.
 func TestBlockReconnected(t *testing.T) {
-	p, a, c := start(t, testenv.ProsodySetup{Host: blocking, Users: []string{"anna"}}, "boris")
-	anna := testenv.StartXMPPClient(t, "anna@"+p.Domain+"/pc", testenv.Password, "127.0.0.1", p.ClientPort)
-	a.change(func() { a.holding = true })
-	anna.Send(testenv.XMPPMessage{To: c[0].JID, Body: "held"})
-	a.wait("copy", func() bool { return len(a.with(">held<")) == 1 && len(a.held) == 1 })
-	testenv.StartXMPPClient(t, "anna@"+p.Domain+"/pc", testenv.Password, "127.0.0.1", p.ClientPort)
-	a.release()
-	c[0].Wait(testenv.XMPPMatch{Body: "held"})
-	a.has(2, ">held<")
+	for _, to := range []string{"to='boris@example.org'", ""} {
+		t.Run(to, func(t *testing.T) {
+			p, a, c := start(t, testenv.ProsodySetup{Host: blocking, Users: []string{"anna"}}, "boris")
+			anna := testenv.StartXMPPClient(t, "anna@"+p.Domain+"/pc", testenv.Password, "127.0.0.1", p.ClientPort)
+			a.change(func() { a.holding = true })
+			anna.Raw("<message " + to + " type='chat'><body>held</body></message>")
+			a.wait("copy", func() bool { return len(a.with(">held<")) == 1 && len(a.held) == 1 })
+			recipient := testenv.StartXMPPClient(t, "anna@"+p.Domain+"/pc", testenv.Password, "127.0.0.1", p.ClientPort)
+			if to != "" {
+				recipient = c[0]
+			}
+			a.release()
+			recipient.Wait(testenv.XMPPMatch{Body: "held"})
+			a.has(2, ">held<")
+		})
+	}
 }
 
 // TestBlockStopped stops the server while a message waits: its sender learns

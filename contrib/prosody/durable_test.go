@@ -223,6 +223,41 @@ func TestBadRequest(t *testing.T) {
 	}
 }
 
+// TestStreamEnds has an archive that hangs up over some copies. They are set
+// aside after some attempts, the others pass.
+func TestStreamEnds(t *testing.T) {
+	p := testenv.StartProsody(t, testenv.ProsodySetup{Users: []string{"anna", "boris"}})
+	c := logIn(t, p, "anna", "boris")
+	for _, body := range []string{"good 1", "bad", "good 2"} {
+		c[0].Send(testenv.XMPPMessage{To: c[1].JID, Body: body})
+	}
+	c[1].Wait(testenv.XMPPMatch{Count: 3})
+	passed, hung := "", 0
+	archive := dialPartner(t, p, p.Component)
+	for strings.Count(passed, ">good 2<") < 2 {
+		e := archive.stanza()
+		if e.Name.Local != "iq" {
+			continue
+		}
+		if !strings.Contains(e.Inner, ">bad<") {
+			passed += e.Inner
+			archive.say(fmt.Sprintf("<iq type='result' id='%s' from='%s' to='%s'/>", e.ID, e.To, e.From))
+			continue
+		}
+		hung++
+		archive.say("<stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>")
+		archive.rest()
+		archive = dialPartner(t, p, p.Component)
+	}
+	if n := strings.Count(passed, ">good 1<"); n != 2 || hung < 20 {
+		t.Errorf("%d copies of the first message passed, and the stream ended %d times", n, hung)
+	}
+	kept, err := os.ReadFile(filepath.Join(p.Queues, p.Domain, "rejected"))
+	if err != nil || strings.Count(string(kept), ">bad<") != 2 || strings.Contains(string(kept), "good") {
+		t.Errorf("set aside: %s, %v", kept, err)
+	}
+}
+
 // TestQueueFull fills a small queue while the archive is away: messages pass,
 // and the copies that are lost leave a gap in the numbers.
 func TestQueueFull(t *testing.T) {
@@ -280,4 +315,59 @@ func TestLostNumbersSurvive(t *testing.T) {
 	if kept := a.has(2, ">kept<"); kept[0].Number < 2 {
 		t.Errorf("the next number is %d", kept[0].Number)
 	}
+}
+
+// TestDisk has a disk that confirms nothing for a while: no copy is sent before
+// it is on the disk.
+func TestDisk(t *testing.T) {
+	dir := t.TempDir()
+	state, attempts := filepath.Join(dir, "state"), filepath.Join(dir, "attempts")
+	for _, path := range []string{dir, filepath.Dir(dir)} { // the server is another user
+		if err := os.Chmod(path, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	broken := func(yes bool) {
+		if err := os.WriteFile(state, fmt.Append(nil, yes), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	broken(false)
+	// It takes the place of lua-posix.
+	p, a, c := start(t, testenv.ProsodySetup{Lua: map[string]string{
+		"posix/fcntl.lua": "return { O_RDONLY = 0, open = function (path) return path end }",
+		"posix/unistd.lua": fmt.Sprintf(`return { close = function () end, fsync = function (path)
+			local log = assert(io.open(%q, "a")); log:write("x"); log:close();
+			local file = assert(io.open(%q)); local broken = file:read("*a"); file:close();
+			if broken == "true" then return nil, "Input/output error" end
+			return 0
+		end }`, attempts, state),
+	}}, "anna", "boris")
+	if log := p.Log(); !strings.Contains(log, "written to the disk by lua-posix") {
+		t.Fatalf("another way of syncing is used:\n%s", log)
+	}
+	broken(true)
+	before := size(t, attempts)
+	c[0].Send(testenv.XMPPMessage{To: c[1].JID, Body: "waits for the disk"})
+	c[1].Wait(testenv.XMPPMatch{Body: "waits for the disk"})
+	for deadline := time.Now().Add(limit); size(t, attempts) < before+4; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nobody tries to bring it to the disk")
+		}
+	}
+	if n := a.numbers(); n != 0 {
+		t.Errorf("sent before it was on the disk:\n%s", texts(a.copies))
+	}
+	broken(false)
+	a.has(2, ">waits for the disk<")
+	a.numbers()
+}
+
+func size(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
 }

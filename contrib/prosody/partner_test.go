@@ -6,6 +6,7 @@ import (
 	"crypto/sha1"
 	"encoding/xml"
 	"fmt"
+	"io"
 	"net"
 	"testing"
 	"time"
@@ -78,4 +79,13 @@ func (c *partner) stanza() (e element) {
 	}
 	e.Name = e.XMLName
 	return e
+}
+
+// rest reads until the server hangs up.
+func (c *partner) rest() {
+	c.t.Helper()
+	if _, err := io.Copy(io.Discard, c.conn); err != nil {
+		c.t.Fatal(err)
+	}
+	c.conn.Close()
 }

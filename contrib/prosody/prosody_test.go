@@ -141,6 +141,9 @@ func TestWays(t *testing.T) {
 	anna.Send(testenv.XMPPMessage{To: "far@away.example", Body: "to another server"})
 	a.has(1, ">to another server<")
 
+	anna.Send(testenv.XMPPMessage{To: p.Domain, Body: "to the server"})
+	a.has(2, ">to the server<")
+
 	// boris blocks anna: what she sends is recorded all the same, and not shown.
 	boris.Raw("<iq type='set' id='block'><block xmlns='urn:xmpp:blocking'><item jid='anna@" + p.Domain + "'/></block></iq>")
 	boris.Send(testenv.XMPPMessage{To: "carla@" + p.Domain, Body: "blocked her"})

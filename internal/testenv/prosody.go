@@ -46,6 +46,10 @@ type ProsodySetup struct {
 	Host   string   // lines of configuration for Domain
 	Room   string   // lines of configuration for Rooms
 	Peers  bool     // whether it speaks to other servers, as Know says
+
+	// Lua holds further files for the path on which the server finds its
+	// libraries, by name.
+	Lua map[string]string
 }
 
 // StartProsody starts a Prosody; it is stopped and removed with the test.
@@ -77,6 +81,9 @@ func StartProsody(t testing.TB, setup ProsodySetup) *Prosody {
 		disabled = ""
 	}
 	p.write("modules/mod_test_peers.lua", prosodyPeers)
+	for name, text := range setup.Lua {
+		p.write(filepath.Join("lua", name), text)
+	}
 	p.write("prosody.cfg.lua", fmt.Sprintf(prosodyConfig, dir, p.ClientPort, p.ComponentPort, p.ServerPort, disabled,
 		p.Domain, setup.Host, p.Rooms, setup.Room, p.Component, p.Secret, p.Partner))
 	if os.Getuid() == 0 { // the server refuses to run as root
@@ -207,6 +214,7 @@ func (p *Prosody) Start() {
 	// it cannot outlive a test that is killed.
 	p.cmd = exec.Command("sh", "-c", `exec 3<&0; (read _ <&3; kill -9 0) >/dev/null 2>&1 & exec prosody -F --config "$0" </dev/null`, filepath.Join(p.dir, "prosody.cfg.lua"))
 	p.cmd.Dir, p.cmd.SysProcAttr = p.dir, p.attr
+	p.cmd.Env = append(os.Environ(), "HOME="+p.dir, "LUA_PATH="+filepath.Join(p.dir, "lua", "?.lua")+";;")
 	p.out.Reset()
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	if _, err := p.cmd.StdinPipe(); err != nil { // open while the test lives

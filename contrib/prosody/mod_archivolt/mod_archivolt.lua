@@ -1,11 +1,11 @@
 -- mod_archivolt: hands a copy of every message that passes this host to
 -- Archivolt's capture daemon, an external component of the same server, and
 -- keeps it in a queue on the disk until the daemon has acknowledged it.
--- For the administrator: contrib/prosody/README.md. The protocol:
--- docs/format/capture.md.
+-- For the administrator: docs/prosody.md. The protocol: docs/format/capture.md.
 
 local async = require "util.async";
 local jid_bare = require "util.jid".bare;
+local jid_prep = require "util.jid".prep;
 local jid_split = require "util.jid".split;
 local lfs = require "lfs";
 local new_id = require "util.uuid".generate;
@@ -20,11 +20,19 @@ local hosts = prosody.hosts;
 local core_post_stanza = prosody.core_post_stanza;
 local escape = st.xml_escape;
 
-local component = module:get_option_string("archivolt_component");
-local max_copies = module:get_option_number("archivolt_batch", 100);
-local max_queue = module:get_option_number("archivolt_max_queue", 1024 * 1024 * 1024);
+local function positive(name, default)
+	local value = module:get_option_number(name, default);
+	if value and value > 0 then return value; end
+	module:log("error", "the option %s has to be a number above 0; %d is used", name, default);
+	return default;
+end
+
+local component = jid_prep(module:get_option_string("archivolt_component"));
+local max_copies = positive("archivolt_batch", 100);
+local max_queue = positive("archivolt_max_queue", 1024 * 1024 * 1024);
 local block = module:get_option_boolean("archivolt_block_unrecorded", false);
-local block_timeout = module:get_option_number("archivolt_block_timeout", 30);
+if block == nil then block = true; end -- not understood, which Prosody has logged: the safe side
+local block_timeout = positive("archivolt_block_timeout", 30);
 local queue_dir = module:get_option_path("archivolt_queue", "archivolt", "data");
 
 local max_bytes = 512 * 1024; -- of text in one iq with several copies
@@ -126,7 +134,7 @@ local function set_aside(batch, why)
 		return;
 	end
 	module:log("error", "copy %d of queue %s is not in the archive: %s; it is kept in %s", number, batch.source, why, path);
-	strikes = 0;
+	careful, strikes = math.max(0, careful - 1), 0;
 	settle_batch(batch, false);
 end
 
@@ -168,14 +176,8 @@ function pump()
 		known_session = session;
 		session.conn:setoption("tcp-nodelay", true); -- or each iq waits 40 ms for the kernel at the other end
 	end
-	local this = { id = new_id(); session = session; batch = batch };
-	sending = this;
-	session.send(archive_iq(this.id, batch)); -- not as a stanza: its bytes stay as they are in the queue
-	module:add_timer(ack_timeout, function ()
-		if sending ~= this then return; end
-		sending = nil;
-		try_later("the daemon does not answer");
-	end);
+	sending = { id = new_id(); session = session; batch = batch; since = now() };
+	session.send(archive_iq(sending.id, batch)); -- not as a stanza: its bytes stay as they are in the queue
 end
 
 local function on_answer(event)
@@ -201,7 +203,6 @@ local function on_answer(event)
 		careful = #batch.copies; -- to find which one it is
 		schedule();
 	else
-		careful = math.max(0, careful - 1);
 		set_aside(batch, why);
 		schedule();
 	end
@@ -282,7 +283,7 @@ local function read_on(session)
 end
 
 local function unacknowledged()
-	return ("no acknowledgement in %d s: %s"):format(block_timeout, obstacle or "the daemon is busy");
+	return ("no acknowledgement in %g s: %s"):format(block_timeout, obstacle or "the daemon is busy");
 end
 
 -- Holds a message until its copy is acknowledged. A client's or a server's
@@ -401,12 +402,20 @@ local function open_queue()
 end
 if open_queue() then module:add_timer(10, open_queue); end
 
-module:add_timer(60, function ()
+module:add_timer(10, function ()
+	if sending and now() - sending.since > ack_timeout then
+		-- Sent again on the same stream it would lie behind what was sent before.
+		local session = sending.session;
+		sending, obstacle = nil, "the daemon does not answer";
+		if session == daemon_session() then
+			session:close({ condition = "connection-timeout"; text = "no answer to a parcel of copies" });
+		end
+	end
 	if q and not q:is_empty() and now() - progress > 60 then
 		alarm("waiting", "%d bytes of copies wait for the capture daemon, which has taken none for %d s: %s",
-			q:waiting(), math.floor(now() - progress), obstacle or "unknown");
+			q:waiting(), math.floor(now() - progress), obstacle or "it has not answered yet");
 	end
-	return 60;
+	return 10;
 end);
 
 -- What is held back goes to its sender while there is a session for it.
