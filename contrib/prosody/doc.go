@@ -1,4 +1,4 @@
 // Package prosody holds no Go code but the tests of mod_archivolt, the module
-// (in Lua) with which Prosody hands its messages to archivoltd. README.md
-// beside it is for administrators.
+// (in Lua) with which Prosody hands its messages to archivoltd. For
+// administrators: docs/prosody.md.
 package prosody

@@ -406,6 +406,7 @@ module:add_timer(10, function ()
 	if sending and now() - sending.since > ack_timeout then
 		-- Sent again on the same stream it would lie behind what was sent before.
 		local session = sending.session;
+		alarm("answer", "the daemon has not acknowledged a parcel for %d s: its connection is closed", ack_timeout);
 		sending, obstacle = nil, "the daemon does not answer";
 		if session == daemon_session() then
 			session:close({ condition = "connection-timeout"; text = "no answer to a parcel of copies" });
