@@ -31,6 +31,10 @@ import (
 // acknowledged into the store; what is left waits in the spool.
 const drain = 20 * time.Second
 
+// grace is how long the components have at the end for copies that are on
+// their way; they take five seconds of it at most unless nothing is taken.
+const grace = 7 * time.Second
+
 // runCmd captures.
 type runCmd struct{ configFlag }
 
@@ -94,7 +98,15 @@ func (c *runCmd) Run(a *app) error {
 	}
 	log.Info("stopping")
 	cancel()
-	running.Wait()
+	// What the servers have sent already is taken first. A spool that is full
+	// holds a component up for good, and only the service's end frees it.
+	ended := make(chan struct{})
+	go func() { running.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-service.Done():
+	case <-time.After(grace):
+	}
 	ending, done := context.WithTimeout(context.Background(), drain)
 	defer done()
 	if err := service.Stop(ending); err != nil {
