@@ -394,6 +394,9 @@ func TestTokens(t *testing.T) {
 		"<message xmlns='jabber:client' from='room@conf.example.org/Anna' to='ben@example.org/x' type='groupchat'/>": {"room@conf.example.org", "ben@example.org"},
 		"<message xmlns='jabber:client' from='ben@example.org' to='ben@example.org/x'><sent xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client' from='ben@example.org/y' to='cleo@example.org'/></forwarded></sent></message>": {"ben@example.org", "cleo@example.org"},
 	}
+	stanzas["<message xmlns='jabber:client' to='ben@example.org' from='anna@example.org'><a></message>"] = []string{"anna@example.org", "ben@example.org", seal.Unknown}
+	stanzas["<message xmlns='jabber:client' "+manyAttributes+" to='ben@example.org' from='anna@example.org'/>"] = []string{seal.Unknown}
+	stanzas["no stanza"] = []string{seal.Unknown}
 	order := slices.Sorted(maps.Keys(stanzas))
 	var copies []xmpp.Copy
 	for _, one := range order {
@@ -418,7 +421,7 @@ func TestTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, who := range []string{"anna@example.org", "ben@example.org", "cleo@example.org", "room@conf.example.org", "nobody@example.org"} {
+	for _, who := range []string{"anna@example.org", "ben@example.org", "cleo@example.org", "room@conf.example.org", "nobody@example.org", seal.Unknown} {
 		got := map[int64]bool{}
 		err := r.Records(context.Background(), store.Query{Tokens: map[uint64][]uint64{1: {store.TokenNumber(epoch.Token(who))}}}, func(e *store.Entry) error {
 			got[e.Index] = true
@@ -434,6 +437,14 @@ func TestTokens(t *testing.T) {
 		}
 	}
 }
+
+// manyAttributes are more than are read.
+var manyAttributes = func() (text string) {
+	for i := range 100 {
+		text += fmt.Sprintf("a%d='' ", i)
+	}
+	return text
+}()
 
 // clock is a time that tests set.
 type clock struct {

@@ -234,9 +234,12 @@ func queueName(c *xmpp.Copy) string {
 
 // participants are the bare addresses of who takes part: sender, recipient,
 // room, and those of a message inside, as in a carbon (XEP-0280). A stanza that
-// cannot be read to its end has those that come before the damage.
+// cannot be read to its end, or does not name its sender, has seal.Unknown
+// among them, so that nobody hides by sending what is hard to read.
 func (z *sealer) participants(c *xmpp.Copy) (bare []string) {
-	_ = z.parsed.Parse(c.Stanza) // recorded whatever it is
+	if err := z.parsed.Parse(c.Stanza); err != nil || z.parsed.From == "" {
+		bare = append(bare, seal.Unknown)
+	}
 	add := func(addresses ...string) {
 		for _, a := range addresses {
 			if a != "" {

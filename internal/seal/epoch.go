@@ -44,6 +44,10 @@ const (
 	textVersion = 1
 )
 
+// Unknown stands among the participants of a message of which not all could be
+// read: whoever looks for a person by token looks for Unknown too.
+const Unknown = "\x00"
+
 // Header is what of a record stands in clear.
 type Header struct {
 	Source string

@@ -41,6 +41,7 @@ const (
 	spaceModerate1
 	spaceReactions
 	spaceReply
+	spaceUnbound // of prefixes that nothing declares
 	spaceOther
 )
 
@@ -184,6 +185,10 @@ func (s *scanner) resolve(n name) (sp space, ok bool) {
 	return s.lookup(s.raw[n.start:n.colon])
 }
 
+// lookup returns the namespace of a prefix. One that nothing declares is
+// spaceUnbound: servers pass on prefixes that only the client's stream had
+// declared, and what stands behind such an element must be read all the same.
+// Namespaces in XML 1.0 section 5 forbids xmlns.
 func (s *scanner) lookup(prefix []byte) (sp space, ok bool) {
 	for i := len(s.bound) - 1; i >= 0; i-- {
 		if bytes.Equal(s.bound[i].prefix, prefix) {
@@ -193,7 +198,7 @@ func (s *scanner) lookup(prefix []byte) (sp space, ok bool) {
 	if string(prefix) == "xml" {
 		return spaceXML, true
 	}
-	return 0, false
+	return spaceUnbound, string(prefix) != "xmlns"
 }
 
 // checkPrefixed checks the attributes with a prefix, once all declarations of
@@ -211,7 +216,8 @@ func (s *scanner) checkPrefixed() bool {
 		}
 		a.space = sp
 		for j := range i {
-			if b := &s.attrs[j]; b.space == sp && bytes.Equal(s.local(a.name), s.local(b.name)) {
+			b := &s.attrs[j]
+			if b.space == sp && bytes.Equal(s.local(a.name), s.local(b.name)) && (sp != spaceUnbound || bytes.Equal(s.raw[a.name.start:a.name.end], s.raw[b.name.start:b.name.end])) {
 				s.fail(a.name.start, duplicateAttribute)
 				return false
 			}

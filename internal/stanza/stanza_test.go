@@ -40,6 +40,8 @@ var wellFormed = []struct {
 	{"namespaces of a stream", `<message xmlns='jabber:client'><body>b</body></message>`, Message{Bodies: texts("", "b")}},
 	{"between servers", `<message xmlns='jabber:server'><body>b</body><body xmlns='jabber:client'>no</body></message>`, Message{Bodies: texts("", "b")}},
 	{"of a component", `<message xmlns='jabber:component:accept'><body>b</body></message>`, Message{Bodies: texts("", "b")}},
+	{"prefixes that nothing declares", `<message id='1' p:a='' q:a=''><p:a q:b='c'><p:body>no</p:body></p:a><p:body>no</p:body><body>b</body></message>`,
+		Message{ID: "1", Bodies: texts("", "b")}},
 	{"prefixes", `<c:message xmlns:c='jabber:client' id='1' c:id='no'><c:body>b</c:body><body>no</body><o:body xmlns:o='jabber:client'>b2</o:body></c:message>`,
 		Message{ID: "1", Bodies: texts("", "b", "", "b2")}},
 	{"several languages", `<message id='l' xml:lang='de'><body>Hallo</body><body xml:lang='en'>Hello</body><body xml:lang=''>?</body>` +
