@@ -125,7 +125,11 @@ type Service struct {
 	sealer sealer
 	storer storer
 	counts counters
+	found  found
 }
+
+// found is what the start has found; it does not change afterwards.
+type found struct{ disorderly, anchorMissing, otherRecipients bool }
 
 // delivery is what a source has sent together.
 type delivery struct {
@@ -183,7 +187,8 @@ func (s *Service) start(to archive) (started *Service, err error) {
 	if err := to.takeOver(); err != nil {
 		return nil, err
 	}
-	s.storer = storer{s: s, to: to, stored: at.spool, reader: s.spool.Reader(at.spool)}
+	s.storer = storer{s: s, to: to, reader: s.spool.Reader(at.spool)}
+	s.counts.moved.Store(at.spool)
 	s.sealer = sealer{s: s, marks: maps.Clone(at.marks), ordinals: map[string]uint64{}, number: at.epoch}
 	backlog, err := s.sealer.recover(at.spool)
 	if err != nil {
@@ -281,10 +286,16 @@ func (s *Service) Stop(ctx context.Context) error {
 func (s *Service) Left() uint64 {
 	select {
 	case <-s.done:
-		return s.spool.Next() - 1 - s.storer.stored
+		return s.queued()
 	default:
 		return 0
 	}
+}
+
+// queued is how many entries the spool holds that are not in the store.
+func (s *Service) queued() uint64 {
+	moved := s.counts.moved.Load() // first: the spool only grows
+	return s.spool.Next() - 1 - moved
 }
 
 func (s *Service) signal(c chan struct{}) {
@@ -297,6 +308,9 @@ func (s *Service) signal(c chan struct{}) {
 type counters struct {
 	connected                                              atomic.Int64
 	received, recorded, redelivered, gaps, refused, stored atomic.Uint64
+	storeFailures, anchorFailures                          atomic.Uint64
+	moved                                                  atomic.Uint64 // number of the last entry of the spool that is stored
+	anchorsFailing                                         atomic.Int64
 	full                                                   atomic.Bool
 	oldest                                                 atomic.Int64 // arrival of the oldest that is not stored, ms; 0 if all is
 	storeFailing                                           atomic.Bool
@@ -312,13 +326,23 @@ type Status struct {
 	Gaps        uint64    `json:"gaps"`        // in delivery numbers
 	Refused     uint64    `json:"refused"`     // copies that were not taken: the spool was full
 	Stored      uint64    `json:"stored"`      // entries moved into the store
+	Queued      uint64    `json:"queued"`      // entries in the spool that are not in the store
 	SpoolBytes  int64     `json:"spool_bytes"` // on disk
 	SpoolMax    int64     `json:"spool_max"`   // that they may be
 	SpoolFull   bool      `json:"spool_full"`  // nothing is acknowledged
 	StoreDown   bool      `json:"store_down"`  // the store took the last batch not
+	StoreFails  uint64    `json:"store_fails"` // attempts at the store that failed
 	Waiting     float64   `json:"waiting"`     // age of the oldest entry that is not in the store, seconds
 	Checkpoint  time.Time `json:"checkpoint"`  // time of the last one
 	Size        int64     `json:"ledger_size"` // entries it covers
+
+	Anchors        int    `json:"anchors"`         // that get each checkpoint
+	AnchorsFailing int64  `json:"anchors_failing"` // that did not take the last one
+	AnchorFails    uint64 `json:"anchor_fails"`    // checkpoints that an anchor did not take
+
+	Disorderly      bool `json:"disorderly_end"`   // this run began after an end that was not orderly
+	AnchorMissing   bool `json:"missing_anchor"`   // it found no anchor of its own beside an archive that has entries
+	OtherRecipients bool `json:"other_recipients"` // it seals for other people than the run before
 }
 
 // Status tells how the service is.
@@ -326,7 +350,9 @@ func (s *Service) Status() Status {
 	c := &s.counts
 	used, most := s.spool.Bytes()
 	st := Status{Archive: s.id.String(), Connected: c.connected.Load(), Received: c.received.Load(), Recorded: c.recorded.Load(), Redelivered: c.redelivered.Load(),
-		Gaps: c.gaps.Load(), Refused: c.refused.Load(), Stored: c.stored.Load(), SpoolBytes: used, SpoolMax: most, SpoolFull: c.full.Load(), StoreDown: c.storeFailing.Load()}
+		Gaps: c.gaps.Load(), Refused: c.refused.Load(), Stored: c.stored.Load(), SpoolBytes: used, SpoolMax: most, SpoolFull: c.full.Load(), StoreDown: c.storeFailing.Load(),
+		Queued: s.queued(), StoreFails: c.storeFailures.Load(), Anchors: len(s.cfg.Anchors), AnchorsFailing: c.anchorsFailing.Load(), AnchorFails: c.anchorFailures.Load(),
+		Disorderly: s.found.disorderly, AnchorMissing: s.found.anchorMissing, OtherRecipients: s.found.otherRecipients}
 	if ms := c.oldest.Load(); ms > 0 {
 		st.Waiting = max(0, s.cfg.now().Sub(time.UnixMilli(ms)).Seconds())
 	}

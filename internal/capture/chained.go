@@ -152,10 +152,14 @@ func (c *chained) checkpoint(stopped bool) error {
 	s.cfg.step(stepAnchored)
 	ctx, cancel := context.WithTimeout(context.Background(), anchorTimeout)
 	defer cancel()
+	failing := int64(0)
 	for _, a := range s.cfg.Anchors {
 		if err := a.Keep(ctx, text); err != nil { // the next one covers it too
+			failing++
 			s.cfg.Log.Error("a checkpoint was not anchored", "anchor", a.String(), "error", err)
 		}
 	}
+	s.counts.anchorsFailing.Store(failing)
+	s.counts.anchorFailures.Add(uint64(failing))
 	return nil
 }

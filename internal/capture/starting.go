@@ -21,17 +21,20 @@ func (s *Service) started(at position, backlog int) (events []ledger.Event) {
 		found = "for the first time"
 		record(ledger.Created, s.cfg.Writer)
 	case !at.orderly:
+		s.found.disorderly = true
 		found = fmt.Sprintf("after an end that was not orderly: acknowledged and not yet stored %d entries, torn and never acknowledged %d bytes", backlog, torn)
 		s.cfg.Log.Warn("the last run did not end in order", "acknowledged_not_stored", backlog, "torn_bytes", torn)
 	}
 	record(ledger.Started, s.cfg.Writer+", "+found)
 	if at.anchorMissing {
+		s.found.anchorMissing = true
 		s.cfg.Log.Error("the last anchor is missing: nobody can say whether this store is the one that was left")
 		record(ledger.AnchorMissing, "the writer found no anchor of its own")
 	}
 	record(ledger.Configuration, s.cfg.Configuration)
 	who := fingerprints(s.cfg.Recipients)
 	if at.recipients != "" && at.recipients != who {
+		s.found.otherRecipients = true
 		s.cfg.Log.Warn("other people than before can read what is captured from now on", "recipients", who)
 		record(ledger.Recipients, who)
 	}

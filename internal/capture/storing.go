@@ -53,7 +53,6 @@ type position struct {
 type storer struct {
 	s      *Service
 	to     archive
-	stored uint64 // number of the last entry that the archive has
 	reader *spool.Reader
 	hurry  atomic.Bool // the archive is not waited for
 }
@@ -161,6 +160,7 @@ func (w *storer) move(entries []spool.Entry) error {
 			return spoolProblem(s.cfg.StateDir, err)
 		}
 		s.counts.storeFailing.Store(true)
+		s.counts.storeFailures.Add(1)
 		s.cfg.Log.Error("the store does not take what was captured; it waits in the spool", "error", err, "again_in", wait)
 		if err := w.pause(wait); err != nil {
 			return err
@@ -208,13 +208,13 @@ func (w *storer) pause(wait time.Duration) error {
 
 // took notes that the archive has entries.
 func (w *storer) took(entries []spool.Entry) {
-	w.stored = entries[len(entries)-1].Number
+	w.s.counts.moved.Store(entries[len(entries)-1].Number)
 	w.s.counts.stored.Add(uint64(len(entries)))
 	w.s.counts.storeFailing.Store(false)
 }
 
 func (w *storer) trim() error {
-	if err := w.s.spool.Trim(w.stored); err != nil {
+	if err := w.s.spool.Trim(w.s.counts.moved.Load()); err != nil {
 		return err
 	}
 	w.s.signal(w.s.room)

@@ -63,6 +63,116 @@ func TestFailingStore(t *testing.T) {
 	}
 }
 
+// TestLostAnswer: the store takes a batch and the answer is lost. Nothing comes
+// after it: neither is the store called failing any longer, nor does the next
+// start find delivery numbers that it does not know.
+func TestLostAnswer(t *testing.T) {
+	p := newPlace(t)
+	lose := false
+	sink := &failing{Sink: p.sink(t), fail: func(before bool) error {
+		if !before && lose {
+			lose = false
+			return errors.New("the answer is lost")
+		}
+		return nil
+	}}
+	cfg := p.config()
+	cfg.CheckpointEvery = 10 * time.Millisecond
+	s, err := Start(cfg, sink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := func() bool { return s.Status().Queued == 0 }
+	until(t, stored)
+	sink.mu.Lock()
+	lose = true
+	sink.mu.Unlock()
+	if err := deliver(s, numbered(1, 10)); err != nil {
+		t.Fatal(err)
+	}
+	until(t, func() bool { return s.Status().StoreFails == 1 })
+	until(t, stored)
+	until(t, func() bool { return s.Status().Size == int64(s.Status().Stored) })
+	if st := s.Status(); st.StoreDown || st.Stored < 14 { // four of the start: created, started, configuration, epoch
+		t.Errorf("%+v", st)
+	}
+	// As after kill -9: the last checkpoint is all that the next start has.
+	p.copy(t, "killed")
+	stop(t, s)
+	p.dir = filepath.Join(p.dir, "killed")
+	s = p.start(t, p.config())
+	if st := s.Status(); !st.Disorderly || st.AnchorMissing || st.OtherRecipients {
+		t.Errorf("%+v", st)
+	}
+	stop(t, s)
+	p.audit(t).wantNumbered(t, 10)
+}
+
+// TestStatusOfAnchors: how many do not take checkpoints, and whether the last
+// start found its own.
+func TestStatusOfAnchors(t *testing.T) {
+	p := newPlace(t)
+	away := filepath.Join(p.dir, "away", "anchors.txt")
+	cfg := p.config()
+	cfg.CheckpointEvery = 10 * time.Millisecond
+	cfg.Anchors = []Anchor{FileAnchor(filepath.Join(p.dir, "anchors.txt")), FileAnchor(away)}
+	s := p.start(t, cfg)
+	until(t, func() bool { return s.Status().AnchorFails > 0 })
+	if st := s.Status(); st.Anchors != 2 || st.AnchorsFailing != 1 || st.Disorderly || st.AnchorMissing || st.OtherRecipients {
+		t.Errorf("%+v", st)
+	}
+	if err := os.Mkdir(filepath.Dir(away), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := deliver(s, numbered(1, 1)); err != nil {
+		t.Fatal(err)
+	}
+	until(t, func() bool { return s.Status().AnchorsFailing == 0 })
+	stop(t, s)
+	if err := os.Remove(filepath.Join(p.config().StateDir, anchorName)); err != nil {
+		t.Fatal(err)
+	}
+	s = p.start(t, p.config())
+	if st := s.Status(); !st.AnchorMissing || st.Anchors != 0 {
+		t.Errorf("%+v", st)
+	}
+	stop(t, s)
+	cfg = p.config()
+	cfg.Recipients = newPlace(t).recipients
+	s = p.start(t, cfg)
+	if st := s.Status(); !st.OtherRecipients || st.AnchorMissing || st.Disorderly {
+		t.Errorf("%+v", st)
+	}
+}
+
+// until polls a condition.
+func until(t *testing.T, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not in half a minute")
+		}
+	}
+}
+
+// copy copies store and state, while they are in use, into a folder below.
+func (p *place) copy(t *testing.T, name string) {
+	t.Helper()
+	to := filepath.Join(p.dir, name)
+	if err := os.CopyFS(filepath.Join(to, "state"), os.DirFS(p.config().StateDir)); err != nil {
+		t.Fatal(err)
+	}
+	for _, suffix := range []string{"", "-wal"} {
+		data, err := os.ReadFile(p.db() + suffix)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(to, "archive.db"+suffix), data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestFullSpool: while the store is away nothing is acknowledged beyond what
 // fits, and nothing that was acknowledged is lost.
 func TestFullSpool(t *testing.T) {
