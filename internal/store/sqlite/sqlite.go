@@ -99,6 +99,9 @@ func Open(path string) (*Store, error) {
 	if err == nil {
 		err = s.check()
 	}
+	if err == nil { // a copy that was made with VACUUM INTO has lost it
+		err = sqlitex.ExecuteTransient(s.conn, "PRAGMA journal_mode=WAL", nil)
+	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

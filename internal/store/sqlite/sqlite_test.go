@@ -127,6 +127,43 @@ func TestMode(t *testing.T) {
 	}
 }
 
+// TestVacuumInto: a copy that SQLite's own VACUUM INTO makes, which is not in
+// WAL mode, is put into it, and taken as the archive.
+func TestVacuumInto(t *testing.T) {
+	path, g := filled(t)
+	into := filepath.Join(t.TempDir(), "copy.db")
+	python := testenv.Python(t, "sqlite3")
+	sql := func(path, statement string) string {
+		t.Helper()
+		out, err := exec.Command(python, "-c", "import sqlite3,sys\nfor row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2]): print(*row)", path, statement).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v %s", err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	sql(path, "VACUUM INTO '"+into+"'")
+	if mode := sql(into, "PRAGMA journal_mode"); mode != "delete" {
+		t.Errorf("the copy is in mode %s", mode)
+	}
+	s, err := sqlite.Open(into)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, err := s.Head()
+	if err != nil || head != g.Head {
+		t.Errorf("%+v %v, want %+v", head, err, g.Head)
+	}
+	if err := s.Append(g.Batch(10)); err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if mode := sql(into, "PRAGMA journal_mode"); mode != "wal" {
+		t.Errorf("the copy is in mode %s after it was opened", mode)
+	}
+}
+
 func TestForeignFiles(t *testing.T) {
 	python := testenv.Python(t, "sqlite3")
 	dir := t.TempDir()
