@@ -54,6 +54,7 @@ func TestCheckConfig(t *testing.T) {
 		{"TLS over the network", "address: '127.0.0.1:5347'", "tls: true, address: 'xmpp.example.org:5347'", 0, "xmpp.example.org:5347"},
 		{"an empty secret", "secret_file: secret", "secret_file: empty", 2, "the secret is empty"},
 		{"no domains", "local_domains: [example.org]", "local_domains: []", 2, "local_domains: is missing"},
+		{"a server twice", "local_domains: [example.org]}]", "local_domains: [example.org]}, {server: prosody, address: '127.0.0.1:5347', component: archive.example.org, secret_file: secret, local_domains: [example.com]}]", 2, "server 2: is named twice"},
 		{"a typing mistake", "listen:", "lisen:", 2, "line 4: field lisen is unknown"},
 		{"a size", "listen: none", "listen: none\nspool_max: 16 gigs", 2, `"16 gigs" is no size such as 16GiB`},
 		{"a small size", "listen: none", "listen: none\nspool_max: 1MiB", 2, "spool_max: is too small"},

@@ -170,6 +170,11 @@ func (c *Daemon) check() (what, try string) {
 			return at + "the messages would cross the network in clear: component connections have no encryption of their own (XEP-0114)",
 				"set tls: true with a listener that speaks TLS, or run archivoltd on the server's machine, or go through a tunnel to 127.0.0.1"
 		}
+		for _, y := range c.XMPP[:i] {
+			if x.Address == y.Address && x.Component == y.Component {
+				return at + "is named twice", "remove it: a second connection of one component takes copies away from the first"
+			}
+		}
 	}
 	return "", ""
 }
