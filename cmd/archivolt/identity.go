@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"archivolt/internal/identity"
 	"archivolt/internal/keys"
 	"archivolt/internal/problem"
+	"archivolt/internal/seal"
 )
 
 // identityCmd groups what is done with identities.
@@ -22,6 +24,7 @@ type identityCmd struct {
 type identityNewCmd struct {
 	Out     string `required:"" placeholder:"FILE" help:"File for the identity; its public half goes to FILE.pub."`
 	Encrypt bool   `help:"Protect the identity with a passphrase."`
+	Classic bool   `help:"Make the decryption key X25519 alone, not post-quantum, as older versions of age know it."`
 	passphraseFlag
 }
 
@@ -32,9 +35,12 @@ func (identityNewCmd) Help() string {
 	return `Examples:
 
     archivolt identity new --out officer.id --encrypt
+    archivolt check archive.db --private-key officer.id
     archivolt export jm.csv --format csv --out case-17 --profile legal --identity officer.id
 
-Keep officer.id secret. Give officer.id.pub to those who get your exports, by another way than the exports: they need it to see that an export is yours.`
+Keep officer.id secret, and a copy of it: what archivoltd seals, nothing else opens. Give officer.id.pub to whoever runs archivoltd, which seals for you with it, and to those who get your exports, by another way than the exports: they need it to see that an export is yours.
+
+All officers of one archive have identities of one class: post-quantum, or --classic.`
 }
 
 func (c *identityNewCmd) Run(a *app) error {
@@ -48,7 +54,7 @@ func (c *identityNewCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	made, err := identity.New()
+	made, err := identity.New(c.Classic)
 	if err != nil {
 		return err
 	}
@@ -68,16 +74,18 @@ func (c *identityNewCmd) Run(a *app) error {
 		_ = os.Remove(c.Out) // ours, made a moment ago
 		return err
 	}
-	key := made.Verifier().Key
+	key, recipient := made.Verifier().Key, made.Verifier().Recipients[0]
 	if a.json {
 		return printJSON(a.out, map[string]any{"identity": c.Out, "verifier_file": public, "verifier": identity.Text(key),
-			"encrypted": c.Encrypt, "fingerprint": identity.Fingerprint(key)})
+			"encrypted": c.Encrypt, "fingerprint": identity.Fingerprint(key),
+			"recipient": recipient, "recipient_fingerprint": identity.RecipientFingerprint(recipient)})
 	}
 	if a.quiet {
 		return nil
 	}
 	_, err = fmt.Fprintf(a.out, "%s  identity, readable by you alone: keep it secret, and keep a copy\n"+
-		"%s  verifier: give this one to those who get your exports\nfingerprint %s\n", c.Out, public, identity.Fingerprint(key))
+		"%s  public half: give this one to those who seal for you and who get your exports\nfingerprint %s\nas a recipient %s\n",
+		c.Out, public, identity.Fingerprint(key), identity.RecipientFingerprint(recipient))
 	return err
 }
 
@@ -108,22 +116,39 @@ func (c *identityShowCmd) Run(a *app) error {
 	if a.json {
 		return printJSON(a.out, shown)
 	}
-	_, err = fmt.Fprintf(a.out, "%s: %s\n  verifier %s\n  fingerprint %s\n  %s\n", c.File, shown.What, shown.Verifier, shown.Fingerprint, shown.use())
-	return err
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s: %s\n  verifier %s\n  fingerprint %s\n", c.File, shown.What, shown.Verifier, shown.Fingerprint)
+	for _, r := range shown.Recipients {
+		fmt.Fprintf(&b, "  as a recipient %s (%s)\n", r.Fingerprint, r.Class)
+	}
+	fmt.Fprintf(&b, "  %s\n", shown.use())
+	return writeAll(a.out, b.Bytes())
 }
 
 // shownIdentity is what may be known of an identity or a verifier.
 type shownIdentity struct {
-	File        string `json:"file"`
-	What        string `json:"what"`
-	Secret      bool   `json:"secret"`
-	Verifier    string `json:"verifier"`
-	Fingerprint string `json:"fingerprint"`
+	File        string           `json:"file"`
+	What        string           `json:"what"`
+	Secret      bool             `json:"secret"`
+	Verifier    string           `json:"verifier"`
+	Fingerprint string           `json:"fingerprint"`
+	Recipients  []shownRecipient `json:"recipients"`
+}
+
+// shownRecipient is what archives seal for.
+type shownRecipient struct {
+	Fingerprint string     `json:"fingerprint"`
+	Class       seal.Class `json:"class"`
 }
 
 func (s *shownIdentity) use() string {
-	if s.Secret {
-		return "pass it to export with --identity, and keep it secret"
+	switch {
+	case s.Secret && len(s.Recipients) > 0:
+		return "pass it to export with --identity, and to open an archive of archivoltd with --private-key; keep it secret"
+	case s.Secret:
+		return "pass it to export with --identity, and keep it secret; it opens no archive, since it was made by an older version"
+	case len(s.Recipients) > 0:
+		return "pass it to verify with --signer, and name it among the recipients of archivoltd"
 	}
 	return "pass it to verify with --signer"
 }
@@ -132,7 +157,7 @@ func (s *shownIdentity) use() string {
 func (f *passphraseFlag) readIdentity(a *app, name string, data []byte) (*shownIdentity, error) {
 	kind := keys.Identify(data).Main()
 	s := &shownIdentity{File: name, What: kind.Describe(), Secret: kind.Kind != keys.Verifier}
-	var key ed25519.PublicKey
+	var public *identity.Verifier
 	if s.Secret {
 		found, err := f.openIdentity(a, name, data)
 		if err != nil {
@@ -141,15 +166,18 @@ func (f *passphraseFlag) readIdentity(a *app, name string, data []byte) (*shownI
 		if kind.Kind == keys.AgeEncrypted {
 			s.What = "an Archivolt identity with a passphrase"
 		}
-		key = found.Verifier().Key
+		public = found.Verifier()
 	} else {
-		found, err := identity.ParseVerifier(name, data)
-		if err != nil {
+		var err error
+		if public, err = identity.ParseVerifier(name, data); err != nil {
 			return nil, err
 		}
-		key = found.Key
 	}
-	s.Verifier, s.Fingerprint = identity.Text(key), identity.Fingerprint(key)
+	s.Verifier, s.Fingerprint = identity.Text(public.Key), identity.Fingerprint(public.Key)
+	s.Recipients = []shownRecipient{}
+	for _, r := range public.Recipients {
+		s.Recipients = append(s.Recipients, shownRecipient{identity.RecipientFingerprint(r), seal.ClassOf(r)})
+	}
 	return s, nil
 }
 

@@ -46,7 +46,7 @@ type cli struct {
 	Export exportCmd `cmd:"" help:"Write messages to files."`
 
 	Verify   verifyCmd   `cmd:"" help:"Check that an export was not changed, and who signed it."`
-	Identity identityCmd `cmd:"" help:"Make the officer's identity, which signs exports, and look at it."`
+	Identity identityCmd `cmd:"" help:"Make the officer's identity, which opens archives and signs exports, and look at it."`
 }
 
 // keyCmd groups what is done with key files.

@@ -2,16 +2,20 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
 
+	"filippo.io/age"
 	"golang.org/x/term"
 
 	"archivolt/internal/cisco"
+	"archivolt/internal/identity"
 	"archivolt/internal/keys"
 	"archivolt/internal/problem"
+	"archivolt/internal/seal"
 )
 
 // passphraseVar is the environment variable that may hold a passphrase.
@@ -29,7 +33,7 @@ type padFlag struct {
 
 // privateFlags name the officer's private keys.
 type privateFlags struct {
-	PrivateKey []string `sep:"none" placeholder:"FILE" help:"RSA private key: PEM or DER, PKCS #8 or PKCS #1. Repeatable: each wrapped key is tried with each."`
+	PrivateKey []string `sep:"none" placeholder:"FILE" help:"RSA private key: PEM or DER, PKCS #8 or PKCS #1; for an archive of archivoltd also an identity, ours or age's. Repeatable: each wrapped key is tried with each."`
 	passphraseFlag
 
 	opened   bool // the private keys have been read
@@ -119,33 +123,96 @@ func (f *privateFlags) openPrivates(a *app) error {
 		if err != nil {
 			return err
 		}
-		found, err := keys.ParsePrivate(name, data, passphrases...)
-		if err != nil && problem.ClassOf(err) == problem.Passphrase {
-			typed, promptErr := a.prompt("Passphrase of " + name + ": ")
-			if promptErr != nil {
-				return promptErr
-			}
-			if typed != nil {
-				passphrases = append(passphrases, typed)
-				found, err = keys.ParsePrivate(name, data, passphrases...)
-			}
-		}
+		found, err := f.openPrivate(a, name, data, &passphrases)
 		if err != nil {
+			if a.ctx.Err() != nil {
+				return err
+			}
 			if f.failed == nil {
 				f.failed = err
 			}
 			continue
 		}
-		a.warnIfShared(name, "this private key")
-		for _, p := range found {
-			if p.Weak() {
-				a.warn(fmt.Sprintf("%s: this RSA-%d key is weak by today's measure, which asks for RSA-%d", name, p.Bits(), keys.MinBits),
-					"make a new pair with archivolt keygen and give its public key to IM&P")
-			}
-		}
 		f.privates = append(f.privates, found...)
 	}
 	return nil
+}
+
+// openPrivate reads the RSA keys of one file. A passphrase that is typed is
+// kept for the next.
+func (f *privateFlags) openPrivate(a *app, name string, data []byte, passphrases *[][]byte) ([]*keys.Private, error) {
+	found, err := keys.ParsePrivate(name, data, *passphrases...)
+	if err != nil && problem.ClassOf(err) == problem.Passphrase {
+		typed, promptErr := a.prompt("Passphrase of " + name + ": ")
+		if promptErr != nil {
+			return nil, promptErr
+		}
+		if typed != nil {
+			*passphrases = append(*passphrases, typed)
+			found, err = keys.ParsePrivate(name, data, *passphrases...)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	a.warnIfShared(name, "this private key")
+	for _, p := range found {
+		if p.Weak() {
+			a.warn(fmt.Sprintf("%s: this RSA-%d key is weak by today's measure, which asks for RSA-%d", name, p.Bits(), keys.MinBits),
+				"make a new pair with archivolt keygen and give its public key to IM&P")
+		}
+	}
+	return found, nil
+}
+
+// openIdentities reads what opens an archive of ours: identities of ours and of
+// age, and RSA private keys. One that cannot be read counts only if there is no
+// other.
+func (f *privateFlags) openIdentities(a *app) ([]age.Identity, error) {
+	passphrases, err := f.read(a)
+	if err != nil {
+		return nil, err
+	}
+	var secrets []string
+	var private []*keys.Private
+	var failed error
+	for _, name := range f.PrivateKey {
+		data, err := a.readSmall(name)
+		if err != nil {
+			return nil, err
+		}
+		switch keys.Identify(data).Main().Kind {
+		case keys.Identity, keys.AgeEncrypted:
+			var found *identity.Identity
+			if found, err = f.openIdentity(a, name, data); err == nil && len(found.Decryption) == 0 {
+				err = problem.New(problem.Failed, name, "this identity was made by an older version, and has no decryption key", "pass the one whose public half archivoltd has among its recipients")
+			}
+			if err == nil {
+				secrets = append(secrets, found.Decryption...)
+			}
+		case keys.AgeIdentity:
+			a.warnIfShared(name, "this identity")
+			text, _ := keys.DecodeText(data) // Identify has found it to be text
+			if _, err = seal.Identities([]string{string(text.Data)}, nil); err != nil {
+				err = problem.New(problem.Failed, name, err.Error(), "restore the file from a copy")
+			} else {
+				secrets = append(secrets, string(text.Data))
+			}
+		default:
+			var found []*keys.Private
+			if found, err = f.openPrivate(a, name, data, &passphrases); err == nil {
+				private = append(private, found...)
+			}
+		}
+		if err != nil && a.ctx.Err() != nil {
+			return nil, err
+		}
+		failed = cmp.Or(failed, err)
+	}
+	if len(secrets)+len(private) == 0 {
+		return nil, failed
+	}
+	return seal.Identities(secrets, private)
 }
 
 // read returns the passphrases that were given without asking.

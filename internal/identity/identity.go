@@ -1,6 +1,7 @@
-// Package identity makes and reads the officer's identity: the Ed25519 key
-// that signs exports. A secret file, the identity, holds it; a public one, the
-// verifier, is for those who check signatures. Both are lines of text, which
+// Package identity makes and reads the officer's identity: the age key that
+// opens archives of ours, and the Ed25519 key that signs exports. A secret file,
+// the identity, holds both; a public one, the verifier, is for those who seal
+// for the officer and who check signatures. Both are lines of text, which
 // docs/format/manifest.md describes; the identity may be encrypted with a
 // passphrase, as a file of age.
 //
@@ -14,6 +15,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -29,16 +31,16 @@ import (
 // Identity is the secret half.
 type Identity struct {
 	Signing    ed25519.PrivateKey
-	Decryption []string // lines "decryption-key" as they stand, for later use
+	Decryption []string // identities of age, AGE-SECRET-KEY-…; none in those of older versions
 }
 
 // Verifier is the public half.
 type Verifier struct {
 	Key        ed25519.PublicKey
-	Recipients []string // lines "recipient" as they stand, for later use
+	Recipients []string // of age, age1…, one for each decryption key
 }
 
-// Names of lines. Those of decryption are kept, not read.
+// Names of lines.
 const (
 	signingName    = "signing-key"
 	decryptionName = "decryption-key"
@@ -49,18 +51,60 @@ const (
 // algorithm goes before the Base64 of a key.
 const algorithm = "ed25519:"
 
-// New makes an identity.
-func New() (*Identity, error) {
+// New makes an identity. Its decryption key is post-quantum (age's hybrid of
+// ML-KEM-768 and X25519), or X25519 alone if classic.
+func New(classic bool) (*Identity, error) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	return &Identity{Signing: key}, nil
+	var decryption fmt.Stringer
+	if classic {
+		decryption, err = age.GenerateX25519Identity()
+	} else {
+		decryption, err = age.GenerateHybridIdentity()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Identity{Signing: key, Decryption: []string{decryption.String()}}, nil
 }
 
 // Verifier returns the public half.
 func (i *Identity) Verifier() *Verifier {
-	return &Verifier{Key: i.Signing.Public().(ed25519.PublicKey)}
+	v := &Verifier{Key: i.Signing.Public().(ed25519.PublicKey)}
+	for _, secret := range i.Decryption {
+		if r, ok := recipientOf(secret); ok {
+			v.Recipients = append(v.Recipients, r)
+		}
+	}
+	return v
+}
+
+// recipientOf is the public half of a decryption key.
+func recipientOf(secret string) (recipient string, ok bool) {
+	if hybrid, err := age.ParseHybridIdentity(secret); err == nil {
+		return hybrid.Recipient().String(), true
+	}
+	if classic, err := age.ParseX25519Identity(secret); err == nil {
+		return classic.Recipient().String(), true
+	}
+	return "", false
+}
+
+// isRecipient tells whether text is one of age's recipients that identities
+// have.
+func isRecipient(text string) bool {
+	_, hybrid := age.ParseHybridRecipient(text)
+	_, classic := age.ParseX25519Recipient(text)
+	return hybrid == nil || classic == nil
+}
+
+// RecipientFingerprint is a short name of a recipient, by which ledgers list
+// who can open an epoch: the SHA-256 of its text in hex.
+func RecipientFingerprint(recipient string) string {
+	sum := sha256.Sum256([]byte(recipient))
+	return hex.EncodeToString(sum[:])
 }
 
 // Fingerprint is a short name of a verifier: "SHA256:" and the Base64, without
@@ -77,14 +121,23 @@ func Text(key ed25519.PublicKey) string {
 
 // Marshal writes the file of the identity.
 func (i *Identity) Marshal() []byte {
-	return fmt.Appendf(nil, "# archivolt identity: keep it secret\n# fingerprint %s\n%s: %s%s\n",
+	b := fmt.Appendf(nil, "# archivolt identity: keep it secret\n# fingerprint %s\n%s: %s%s\n",
 		Fingerprint(i.Verifier().Key), signingName, algorithm, base64.StdEncoding.EncodeToString(i.Signing.Seed()))
+	return appendLines(b, decryptionName, i.Decryption)
 }
 
 // Marshal writes the file of the verifier.
 func (v *Verifier) Marshal() []byte {
-	return fmt.Appendf(nil, "# archivolt verifier: for everybody who checks what the identity signs\n# fingerprint %s\n%s: %s\n",
+	b := fmt.Appendf(nil, "# archivolt verifier: for everybody who checks what the identity signs, or seals for it\n# fingerprint %s\n%s: %s\n",
 		Fingerprint(v.Key), verifierName, Text(v.Key))
+	return appendLines(b, recipientName, v.Recipients)
+}
+
+func appendLines(b []byte, name string, values []string) []byte {
+	for _, v := range values {
+		b = fmt.Appendf(b, "%s: %s\n", name, v)
+	}
+	return b
 }
 
 // Encrypt protects the file of an identity with a passphrase: armoured age
@@ -125,6 +178,11 @@ func Parse(name string, data []byte, passphrases ...[]byte) (*Identity, error) {
 	if seed == nil {
 		return nil, problem.New(problem.Failed, name, "the signing key of this identity is damaged", "restore the file from a copy")
 	}
+	for _, secret := range values[decryptionName] {
+		if _, ok := recipientOf(secret); !ok {
+			return nil, problem.New(problem.Failed, name, "a decryption key of this identity is damaged", "restore the file from a copy")
+		}
+	}
 	return &Identity{Signing: ed25519.NewKeyFromSeed(seed), Decryption: values[decryptionName]}, nil
 }
 
@@ -137,6 +195,11 @@ func ParseVerifier(name string, data []byte) (*Verifier, error) {
 	key, err := ParseKey(name, values[verifierName][0])
 	if err != nil {
 		return nil, err
+	}
+	for _, r := range values[recipientName] {
+		if !isRecipient(r) {
+			return nil, problem.New(problem.Failed, name, "a recipient of this verifier is damaged", "restore the file from a copy")
+		}
 	}
 	return &Verifier{Key: key, Recipients: values[recipientName]}, nil
 }
@@ -165,10 +228,10 @@ func decodeKey(text string) []byte {
 
 // kind is one of the two kinds of file.
 type kind struct {
-	noun  string
-	key   string // the line that must be there once
-	later string // lines that may be there
-	is    keys.Kind
+	noun string
+	key  string // the line that must be there once
+	more string // lines that may be there
+	is   keys.Kind
 }
 
 // parse reads the lines of a file. Nothing is passed over but blank lines and
@@ -189,7 +252,7 @@ func parse(name string, data []byte, k kind) (map[string][]string, error) {
 			continue
 		}
 		field, value, found := strings.Cut(line, ": ")
-		if !found || field != k.key && field != k.later {
+		if !found || field != k.key && field != k.more {
 			return nil, problem.New(problem.Failed, name, fmt.Sprintf("line %d is no line of %s", i+1, k.noun), "restore the file from a copy, or use the version of archivolt that made it")
 		}
 		values[field] = append(values[field], strings.TrimSpace(value))

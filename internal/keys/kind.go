@@ -104,7 +104,7 @@ func (i Item) noun() string {
 	case AgeEncrypted:
 		return "a file encrypted with age"
 	case Identity:
-		return "an Archivolt identity, which signs exports"
+		return "an Archivolt identity"
 	case Verifier:
 		return "an Archivolt verifier, the public half of an identity"
 	}

@@ -55,8 +55,10 @@ func notPrivate(name string, i Item) *problem.Error {
 		try = "pass this file with --key, and the private key with --private-key"
 	case KeyText:
 		try = "pass this file with --key; no private key is needed then"
-	case Identity, Verifier:
-		try = "pass this file with --" + map[Kind]string{Identity: "identity", Verifier: "signer"}[i.Kind] + "; the private key is RSA, in PEM or DER"
+	case Identity:
+		try = "it opens archives of archivoltd, and signs with --identity; IM&P's key file needs the RSA private key, in PEM or DER"
+	case Verifier:
+		try = "pass this file with --signer; the private key is RSA, in PEM or DER"
 	case PGP, AgeIdentity, AgeEncrypted:
 		try = "look for the private key whose public half was given to IM&P; it is RSA, in PEM or DER"
 	case Empty:

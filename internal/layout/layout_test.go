@@ -23,7 +23,7 @@ import (
 // they test from outside.
 var rooms = map[string][]string{
 	"cmd/archivolt": {"problem", "durable", "keys", "cisco", "cisco/sample",
-		"message", "transcript", "archive", "review", "export", "export/pdf", "proof", "identity", "config", "people",
+		"message", "transcript", "archive", "review", "export", "export/pdf", "proof", "identity", "seal", "config", "people", "filippo.io/age",
 		"github.com/alecthomas/kong", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 		"golang.org/x/text/encoding", "golang.org/x/text/encoding/unicode", "golang.org/x/text/transform"},
 	"cmd/archivoltd": {"problem", "config", "capture", "xmpp", "seal", "ledger", "store", "store/sqlite",

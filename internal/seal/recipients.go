@@ -123,11 +123,18 @@ func parseFile(f File) (list []recipient, err error) {
 	return list, nil
 }
 
+// ClassOf is the class of a recipient's text.
+func ClassOf(recipient string) Class {
+	if strings.HasPrefix(recipient, "age1pq1") {
+		return PostQuantum
+	}
+	return Classic
+}
+
 func parseRecipient(file, line string) (one recipient, err error) {
-	one = recipient{class: Classic, text: line, file: file}
+	one = recipient{class: ClassOf(line), text: line, file: file}
 	switch {
-	case strings.HasPrefix(line, "age1pq1"):
-		one.class = PostQuantum
+	case one.class == PostQuantum:
 		one.Recipient, err = age.ParseHybridRecipient(line)
 	case strings.HasPrefix(line, "ssh-rsa "):
 		one.text = strings.Join(strings.Fields(line)[:2], " ") // without the comment
