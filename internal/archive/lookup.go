@@ -67,7 +67,7 @@ func (a *Archive) roomsOf(ctx context.Context, p *part, f finder, addresses []st
 				continue
 			}
 			room := m.Sender()
-			if m.Direction == message.Out && !room.NickIsAddress() {
+			if m.ToRoom() {
 				room = m.Recipient()
 			}
 			bare, _, _ := strings.Cut(room.Raw, "/") // as it is spelt in the archive

@@ -78,7 +78,7 @@ func (r *rooms) read(ctx context.Context) error {
 // localpart.
 func (r *rooms) know(m *message.Message) {
 	address := &m.From
-	if m.Table != "" || m.Direction == message.Out && !m.From.NickIsAddress() {
+	if m.ToRoom() {
 		address = &m.To
 	}
 	if r == nil || address.Bare == "" || len(r.known) == 0 && len(r.owners) == 0 {

@@ -217,7 +217,7 @@ func (d *Decoder) plainColumns(row *Row, m *message.Message) {
 	}
 	m.Subject, m.Thread = optional(Subject, &d.last.subject), optional(ThreadID, &d.last.thread)
 	if c := row.Cells[MsgType]; len(c) > 0 {
-		m.Kind = kindOf(c[0] | 0x20)
+		m.Kind = message.KindOf(c[0] | 0x20)
 	} else {
 		m.Kind = message.Normal
 	}
@@ -236,19 +236,4 @@ func (d *Decoder) plainColumns(row *Row, m *message.Message) {
 		m.Kind, m.Files = message.Signal, nil
 	}
 	m.History = bytes.EqualFold(row.Cells[HistoryFlag], []byte("H"))
-}
-
-// kindOf reads MSG_TYPE: the first letter of the stanza's type.
-func kindOf(letter byte) message.Kind {
-	switch letter {
-	case 'c':
-		return message.Chat
-	case 'g':
-		return message.Groupchat
-	case 'h':
-		return message.Headline
-	case 'e':
-		return message.ErrorKind
-	}
-	return message.Normal
 }

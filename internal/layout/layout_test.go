@@ -32,7 +32,7 @@ var rooms = map[string][]string{
 	"internal/durable":        {},
 	"internal/keys":           {"problem", "github.com/youmark/pkcs8", "filippo.io/age", "filippo.io/age/agessh", "golang.org/x/crypto/ssh"},
 	"internal/message":        {"mellium.im/xmpp/jid", "golang.org/x/text/cases", "golang.org/x/text/unicode/norm"},
-	"internal/stanza":         {},
+	"internal/stanza":         {"message"},
 	"internal/transcript":     {"message"},
 	"internal/cisco":          {"problem", "keys", "message", "stanza"},
 	"internal/cisco/bacpac":   {"problem", "cisco", "golang.org/x/text/encoding/charmap"},

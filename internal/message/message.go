@@ -45,6 +45,22 @@ var kindNames = [numKinds]string{"chat", "normal", "groupchat", "headline", "err
 // String returns the name that results carry.
 func (k Kind) String() string { return kindNames[k] }
 
+// KindOf reads the first letter of a stanza's type (RFC 6121 section 5.2.2),
+// which is also what Cisco's MSG_TYPE holds. What is no type is Normal.
+func KindOf(letter byte) Kind {
+	switch letter {
+	case 'c':
+		return Chat
+	case 'g':
+		return Groupchat
+	case 'h':
+		return Headline
+	case 'e':
+		return ErrorKind
+	}
+	return Normal
+}
+
 // Direction is which way a row's message went through the archiving server.
 type Direction byte
 
@@ -126,6 +142,38 @@ func (m *Message) Recipient() JID {
 		return m.StanzaTo
 	}
 	return m.To
+}
+
+// ToRoom tells whether a message in a room is one on its way to the room, not
+// one that the room sent on: then the room is the recipient. Where nobody says
+// which way the row went, what goes to a room goes to its bare address, and what
+// a room sends on goes to the occupant's full one (XEP-0045 section 7.4).
+func (m *Message) ToRoom() bool {
+	switch {
+	case m.Table != "": // TC_MSGARCHIVE names the sender by his address
+		return true
+	case !m.Room || m.Sender().NickIsAddress():
+		return false
+	}
+	return m.Direction == Out || m.Direction == 0 && m.Recipient().Bare != "" && m.Recipient().Resource == ""
+}
+
+// SettleKind tells messages that say something from those that do not, once
+// everything else about m is known. hasSubject says that the stanza has a
+// subject, perhaps an empty one.
+func (m *Message) SettleKind(hasSubject bool) {
+	switch m.Kind {
+	case ErrorKind, Correction, Retraction, Reaction, File:
+		return
+	}
+	if text, _ := m.Shown(); text.Text != "" || len(m.Files) > 0 || m.Encrypted != "" || !m.Status.Readable() && !m.StanzaRead {
+		return
+	}
+	if m.Room && (hasSubject || m.Subject.Text != "") {
+		m.Kind = Topic
+		return
+	}
+	m.Kind = Signal
 }
 
 // Shown returns the text to show and where it comes from: "body" for the

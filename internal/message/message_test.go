@@ -54,3 +54,27 @@ func TestSenderAndRecipient(t *testing.T) {
 		t.Errorf("%v to %v, though there is nothing but the stanza", m.Sender(), m.Recipient())
 	}
 }
+
+func TestToRoom(t *testing.T) {
+	const room, nick, client, bare = "ops@conf.example.com", "ops@conf.example.com/Anna", "ben@example.com/phone", "ben@example.com"
+	for _, c := range []struct {
+		m    Message
+		want bool
+	}{
+		{Message{Room: true, Direction: Out, From: ParseJID(client), To: ParseJID(room)}, true},
+		{Message{Room: true, Direction: In, From: ParseJID(nick), To: ParseJID(client)}, false},
+		{Message{Room: true, Direction: In, From: ParseJID(nick), To: ParseJID(bare)}, false},
+		{Message{Room: true, From: ParseJID(client), To: ParseJID(room)}, true},
+		{Message{Room: true, From: ParseJID(nick), To: ParseJID(client)}, false},
+		{Message{Room: true, From: ParseJID(room), To: ParseJID(client)}, false}, // a subject
+		{Message{Room: true, From: ParseJID(nick)}, false},
+		{Message{Room: true, StanzaFrom: ParseJID(client), StanzaTo: ParseJID(room)}, true},
+		{Message{Room: true, From: ParseJID("ops@conf.example.com/ben@example.com/phone"), To: ParseJID(bare)}, false},
+		{Message{Room: true, Table: "TC_MSGARCHIVE", From: ParseJID(bare), To: ParseJID(room)}, true},
+		{Message{From: ParseJID(client), To: ParseJID(bare)}, false},
+	} {
+		if got := c.m.ToRoom(); got != c.want {
+			t.Errorf("%q to %q, direction %d: %v", c.m.Sender().Raw, c.m.Recipient().Raw, c.m.Direction, got)
+		}
+	}
+}

@@ -114,7 +114,7 @@ func Subject(u *transcript.Utterance) message.Subject {
 func RowSubject(m *message.Message) message.Subject {
 	s := message.Subject{Time: m.Time, Was: m.RoomWas}
 	if m.Room {
-		if s.Room = m.Sender().Bare; m.Table != "" || m.Direction == message.Out && !m.Sender().NickIsAddress() {
+		if s.Room = m.Sender().Bare; m.ToRoom() {
 			s.Room = m.Recipient().Bare
 		}
 	}

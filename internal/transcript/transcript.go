@@ -288,7 +288,7 @@ func (c *Collapser) look(m *message.Message) row {
 	switch {
 	case m.Room && m.Table != "":
 		r.room, r.sender, r.nick = to.Bare, from.Bare, m.Nick.Resource
-	case m.Room && m.Direction == message.Out && !from.NickIsAddress():
+	case m.Room && m.ToRoom():
 		r.room, r.sender = to.Bare, from.Bare
 	case m.Room:
 		r.room, r.nick = from.Bare, from.Resource
@@ -301,7 +301,7 @@ func (c *Collapser) look(m *message.Message) row {
 	default:
 		r.sender, r.to = speaker, to.Bare
 	}
-	if m.Direction == message.Out && !m.Carbon || m.Table != "" {
+	if m.Direction == message.Out && !m.Carbon || m.ToRoom() {
 		r.delivery = ""
 	}
 	c.identify(&r)
