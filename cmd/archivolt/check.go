@@ -74,15 +74,15 @@ func (c *checkCmd) outcome(r *review.Account) error {
 	if n == 0 {
 		return nil
 	}
-	try := "pass every key the archive has had, each with its own --key"
+	try := c.advice.more
 	switch {
 	case r.Status[message.NoKey] == 0:
-		try = "look at these rows in the file itself, or export it again"
-	case len(c.Key) == 0:
-		try = "add --key FILE, the key file from IM&P, and --private-key FILE, to see what it opens"
+		try = c.advice.damaged
+	case !c.advice.given:
+		try = c.advice.add + ", to see what it opens"
 	}
 	class := problem.Partial
-	if r.Keyed == 0 && r.Status[message.NoKey] > 0 && r.Status[message.Plain] == 0 && len(c.Key) > 0 {
+	if r.Keyed == 0 && r.Status[message.NoKey] > 0 && r.Status[message.Plain] == 0 && c.advice.given {
 		class = problem.WrongKey
 	}
 	return problem.New(class, "", counted(n, "row")+" could not be read", try)

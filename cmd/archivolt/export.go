@@ -88,7 +88,7 @@ func (c *exportCmd) run(a *app, known []format) error {
 		if err != nil {
 			return err
 		}
-		return a.settleAccount(account, len(c.Key))
+		return a.settleAccount(account, c.advice)
 	}
 	if err := c.checkSpace(a, src.Size(), f); err != nil {
 		return err
@@ -129,7 +129,7 @@ func (c *exportCmd) toFolder(a *app, src *archive.Archive, f *message.Filter, ch
 	if err != nil {
 		return err
 	}
-	settled := a.settleAccount(account, len(c.Key))
+	settled := a.settleAccount(account, c.advice)
 	if settled != nil && problem.ClassOf(settled) != problem.Partial {
 		return settled // nothing opened: no export
 	}

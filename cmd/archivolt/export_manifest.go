@@ -44,7 +44,7 @@ func (c *exportCmd) manifest(t *tally, r *review.Account) proof.Manifest {
 		Tool: proof.Tool{Name: "archivolt", Version: versionText()},
 		AsOf: c.asOf, Case: c.Case, Reason: c.Reason, Operator: c.Operator,
 		Filter: proof.Filter{Users: c.User, With: c.With, Rooms: c.Room, Since: given(c.Since), Until: given(c.Until),
-			Words: c.words, Fast: c.Fast, Rows: c.Rows},
+			Words: c.words, Fast: c.looked, Rows: c.Rows},
 		TimeZone: c.zone.String(),
 		Counts: proof.Counts{Undated: r.Undated, Rows: proof.ByStatus{OK: r.Status[message.OK], Plain: r.Status[message.Plain],
 			Unverified: r.Status[message.Unverified], Damaged: r.Status[message.Damaged], NoKey: r.Status[message.NoKey]}},

@@ -68,5 +68,5 @@ func (c *roomsCmd) Run(a *app) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	return a.finish(&account, len(c.Key), b.Bytes())
+	return a.finish(&account, c.advice, b.Bytes())
 }

@@ -65,7 +65,7 @@ func (c *searchCmd) Run(a *app) error {
 		return err
 	}
 	a.note("%s found", counted(hits, "message"))
-	return a.settleAccount(&account, len(c.Key))
+	return a.settleAccount(&account, c.advice)
 }
 
 // counted writes a number and its noun.

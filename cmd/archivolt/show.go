@@ -59,5 +59,5 @@ func (c *showCmd) Run(a *app) error {
 		return err
 	}
 	a.note("%s shown", counted(shown, "message"))
-	return a.settleAccount(&account, len(c.Key))
+	return a.settleAccount(&account, c.advice)
 }

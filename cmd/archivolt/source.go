@@ -13,7 +13,6 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"archivolt/internal/archive"
-	"archivolt/internal/cisco"
 	"archivolt/internal/config"
 	"archivolt/internal/message"
 	"archivolt/internal/people"
@@ -35,6 +34,7 @@ type archiveFlags struct {
 
 	directory *people.Directory
 	zone      *time.Location
+	advice    advice
 	words     []string // that were looked for, as they were typed
 }
 
@@ -45,7 +45,9 @@ type filterFlags struct {
 	Room  []string `sep:"none" placeholder:"JID" help:"The room. Repeated: any of them."`
 	Since string   `placeholder:"TIME" help:"First day or time: 2024-01-31, 2024-01-31 08:00."`
 	Until string   `placeholder:"TIME" help:"Last day, which is included, or the time to end before."`
-	Fast  bool     `help:"In a database, read only the rows whose addresses begin, encrypted or not, like those of --user, --with and --room. What this cannot see is said."`
+	Fast  *bool    `negatable:"" help:"In a database, read only the rows whose addresses begin, encrypted or not, like those of --user, --with and --room. What this cannot see is said. Archives of archivoltd are read so unless --no-fast is given."`
+
+	looked bool // up: not everything was read
 }
 
 // open opens the archive named by the first of args, or by the profile, and
@@ -81,14 +83,13 @@ func (f *archiveFlags) open(a *app, args []string) (*archive.Archive, []string, 
 			return nil, nil, err
 		}
 	}
-	var keys []*cisco.Key
-	if len(f.Key) > 0 {
-		if keys, err = f.openKeys(a); err != nil {
-			return nil, nil, err
-		}
+	paths = append(paths, f.Also...)
+	keys, err := f.keysFor(a, paths)
+	if err != nil {
+		return nil, nil, err
 	}
 	debug.SetGCPercent(gcPercent)
-	src, err := archive.Open(a.ctx, append(paths, f.Also...), keys, archive.Options{Schema: f.Schema, Table: f.Table, Password: os.Getenv(archive.PasswordVariable), AllowLocks: f.AllowLocks})
+	src, err := archive.Open(a.ctx, paths, keys, archive.Options{Schema: f.Schema, Table: f.Table, Password: os.Getenv(archive.PasswordVariable), AllowLocks: f.AllowLocks})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -99,6 +100,41 @@ func (f *archiveFlags) open(a *app, args []string) (*archive.Archive, []string, 
 		src.Progress = a.progress()
 	}
 	return src, args, nil
+}
+
+// keysFor opens the keys that the archives need, and makes the advice for rows
+// that none of them opens.
+func (f *archiveFlags) keysFor(a *app, paths []string) (keys archive.Keys, err error) {
+	kind, err := archive.KindOf(paths)
+	switch {
+	case err != nil:
+		return keys, err
+	case kind == archive.Own:
+		f.advice = advice{given: len(f.PrivateKey) > 0,
+			add:     "add --private-key FILE, the identity of an officer for whom it was sealed",
+			more:    "pass the identity of every officer for whom it was sealed, each with its own --private-key; archivolt check lists them",
+			damaged: "archivolt verify tells what was changed"}
+		if f.advice.given {
+			keys.Identities, err = f.openIdentities(a)
+		}
+		return keys, err
+	}
+	f.advice = advice{given: len(f.Key) > 0,
+		add:     "add --key FILE, the key file from IM&P, and --private-key FILE",
+		more:    "pass every key the archive has had, each with its own --key",
+		damaged: "look at these rows in the file itself, or export it again"}
+	if f.advice.given {
+		keys.Cisco, err = f.openKeys(a)
+	}
+	return keys, err
+}
+
+// advice is what to do about rows that no key opens.
+type advice struct {
+	given   bool   // a key was
+	add     string // if none was
+	more    string // if one was
+	damaged string // if one opens the others
 }
 
 // gcPercent is how much garbage may pile up beside what is in use, in percent
@@ -118,7 +154,7 @@ func (f *archiveFlags) ask(a *app, args []string, chosen *filterFlags, takesWord
 	}
 	f.words = words
 	filter, filterErr := chosen.filter(f, words)
-	if err = cmp.Or(err, filterErr); err == nil && chosen.Fast {
+	if err = cmp.Or(err, filterErr); err == nil && chosen.fast(src) {
 		err = f.lookUp(a, src, chosen)
 	}
 	if err != nil {
@@ -128,30 +164,57 @@ func (f *archiveFlags) ask(a *app, args []string, chosen *filterFlags, takesWord
 	return src, filter, nil
 }
 
+// fast tells whether addresses are to be looked up: where that was asked for,
+// and in archives of ours wherever it can be, so that nobody's records are
+// opened but those of the people in question.
+func (f *filterFlags) fast(src *archive.Archive) bool {
+	if f.Fast != nil {
+		return *f.Fast
+	}
+	named := slices.Concat(f.User, f.With, f.Room)
+	return src.Kind() == archive.Own && len(named) > 0 && !slices.ContainsFunc(named, func(typed string) bool { return strings.Contains(typed, "*") })
+}
+
 // lookUp narrows the archive to the rows of the addresses that the filter
 // names.
 func (f *archiveFlags) lookUp(a *app, src *archive.Archive, chosen *filterFlags) error {
-	var addresses []string
-	for _, typed := range slices.Concat(chosen.User, chosen.With, chosen.Room) {
-		bare, _, _ := strings.Cut(typed, "/")
+	people, err := f.inFull(slices.Concat(chosen.User, chosen.With))
+	if err != nil {
+		return err
+	}
+	rooms, err := f.inFull(chosen.Room)
+	if err != nil {
+		return err
+	}
+	if len(people)+len(rooms) == 0 {
+		return problem.New(problem.Usage, "--fast", "there is no address to look up", "add --user, --with or --room, or leave out --fast")
+	}
+	notes, err := src.LookUp(a.ctx, people, rooms)
+	for _, n := range notes {
+		if chosen.Fast != nil {
+			n = "--fast: " + n
+		}
+		a.note("%s", n)
+	}
+	chosen.looked = err == nil
+	return err
+}
+
+// inFull turns what a user typed into bare addresses.
+func (f *archiveFlags) inFull(typed []string) (addresses []string, err error) {
+	for _, t := range typed {
+		bare, _, _ := strings.Cut(t, "/")
 		if f.directory != nil && !strings.Contains(bare, "@") {
 			if people := f.directory.Find(bare); len(people) == 1 {
 				bare = people[0].Address
 			}
 		}
 		if strings.Contains(bare, "*") {
-			return problem.New(problem.Usage, "--fast", "an address with * cannot be looked up", "write the address in full, or leave out --fast")
+			return nil, problem.New(problem.Usage, "--fast", "an address with * cannot be looked up", "write the address in full, or leave out --fast")
 		}
 		addresses = append(addresses, bare)
 	}
-	if len(addresses) == 0 {
-		return problem.New(problem.Usage, "--fast", "there is no address to look up", "add --user, --with or --room, or leave out --fast")
-	}
-	notes, err := src.LookUp(a.ctx, addresses)
-	for _, n := range notes {
-		a.note("--fast: %s", n)
-	}
-	return err
+	return addresses, nil
 }
 
 // apply takes from the profile what the command line leaves open.
@@ -255,7 +318,7 @@ func parseTime(flag, text string, zone *time.Location) (t time.Time, day bool, e
 
 // finish writes a result, unless nothing of the archive could be read, and
 // tells what became of all rows.
-func (a *app) finish(r *review.Account, keys int, result []byte) error {
+func (a *app) finish(r *review.Account, keys advice, result []byte) error {
 	settled := outcome(r, keys)
 	if settled == nil || problem.ClassOf(settled) == problem.Partial {
 		if err := writeAll(a.out, result); err != nil {
@@ -268,23 +331,22 @@ func (a *app) finish(r *review.Account, keys int, result []byte) error {
 
 // settleAccount tells what became of all rows, and ends with the exit code
 // that this deserves.
-func (a *app) settleAccount(r *review.Account, keys int) error {
+func (a *app) settleAccount(r *review.Account, keys advice) error {
 	a.note("%s", describeAccount(r))
 	return outcome(r, keys)
 }
 
 // outcome is the end of a command that has read an archive.
-func outcome(r *review.Account, keys int) error {
+func outcome(r *review.Account, keys advice) error {
 	unreadable := r.Unreadable()
 	if unreadable == 0 {
 		return nil
 	}
 	if r.Keyed == 0 && r.Status[message.NoKey] > 0 && r.Status[message.Plain] == 0 {
-		if keys == 0 {
-			return problem.New(problem.WrongKey, "", "the archive is encrypted, and no key was given", "add --key FILE, the key file from IM&P, and --private-key FILE")
+		if !keys.given {
+			return problem.New(problem.WrongKey, "", "the archive is encrypted, and no key was given", keys.add)
 		}
-		return problem.New(problem.WrongKey, "", "no key opens any encrypted row; there are "+thousands(unreadable),
-			"pass every key the archive has had, each with its own --key")
+		return problem.New(problem.WrongKey, "", "no key opens any encrypted row; there are "+thousands(unreadable), keys.more)
 	}
 	what, try := counted(unreadable, "row")+" could not be read", "archivolt check tells which and why"
 	if !r.FirstUnreadable.IsZero() {
@@ -292,10 +354,10 @@ func outcome(r *review.Account, keys int) error {
 	}
 	switch {
 	case r.Keyed > 0 || r.Status[message.NoKey] == 0:
-	case keys == 0:
-		what, try = what+": no key was given", "add --key FILE, the key file from IM&P, and --private-key FILE"
+	case !keys.given:
+		what, try = what+": no key was given", keys.add
 	default:
-		what, try = what+": the keys given open nothing", "pass every key the archive has had, each with its own --key"
+		what, try = what+": the keys given open nothing", keys.more
 	}
 	return problem.New(problem.Partial, "", what, try)
 }

@@ -64,7 +64,7 @@ func (c *usersCmd) Run(a *app) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	return a.finish(&account, len(c.Key), b.Bytes())
+	return a.finish(&account, c.advice, b.Bytes())
 }
 
 // stamp shows a time in the zone asked for; as JSON too, with its offset.

@@ -1,53 +1,68 @@
-// Package archive opens an archive, whatever it is, and gives its rows opened:
-// in the order of the source, or in the order of time. It holds the one list
-// of what can be opened.
+// Package archive opens an archive, whatever it is, Cisco's or ours, and gives
+// its rows opened: in the order of the source, or in the order of time. It holds
+// the one list of what can be opened.
 //
 // An archive is read twice. The first pass, the survey, is a quick one: it
-// learns how many rows there are, when each was sent, and which key opens it,
-// so that the second can settle by their neighbours the rows that cannot be
-// settled by themselves, and can go in the order of time whatever the order of
-// the source. The survey keeps some 16 bytes for each row in memory, and
-// nothing of what the rows say.
+// learns how many rows there are and when each was sent, so that the second can
+// go in the order of time whatever the order of the source; and of Cisco's also
+// which key opens each, so that the second can settle by their neighbours the
+// rows that cannot be settled by themselves. The survey keeps some 16 bytes for
+// each row in memory, and nothing of what the rows say.
 package archive
 
 import (
+	"filippo.io/age"
+
 	"archivolt/internal/cisco"
 )
 
-// Archive is one or several stored tables read as one, with the keys that
-// may open them. It is not safe for concurrent use.
+// Keys are what may open an archive.
+type Keys struct {
+	Cisco      []*cisco.Key   // of Cisco's archives
+	Identities []age.Identity // of ours
+}
+
+// Archive is one or several stored tables or ledgers read as one, with the keys
+// that may open them. It is not safe for concurrent use.
 type Archive struct {
 	Progress func(done, total int64) // bytes read of those to read, -1 if nobody knows; may be nil
 
-	parts    []*part
-	rooms    []*rooms // of each database
-	keys     []*cisco.Key
-	settled  map[string]string // see cisco.Decoder.SetSettled
-	surveyed bool
-	overlap  int // of the parts, in time
-	notes    []string
+	parts      []*part
+	rooms      []*rooms // of each database
+	keys       []*cisco.Key
+	identities []age.Identity
+	settled    map[string]string // see cisco.Decoder.SetSettled
+	surveyed   bool
+	overlap    int // of the parts, in time
+	notes      []string
 
 	done, total int64 // bytes read in this pass, and those to read
 }
 
-// part is one table.
+// part is one table, or one ledger.
 type part struct {
-	name  string // as results show it: the file's own name, its path where two have one name, or server and database
-	path  string // or URL
-	table table
+	name   string // as results show it: the file's own name, its path where two have one name, or server and database
+	path   string // or URL
+	stored stored
 
-	rooms *rooms // of its database; nil for a file
 	index index
-	near  map[int64]cisco.Neighbours // of rows that a neighbour may settle, by number
-	way   way                        // in which it is read in the order of time
-	most  int                        // rows that may wait for their turn
+	way   way // in which it is read in the order of time
+	most  int // rows that may wait for their turn
 }
 
 // Close closes the tables.
 func (a *Archive) Close() {
 	for _, p := range a.parts {
-		_ = p.table.Close() // only read
+		_ = p.stored.Close() // only read
 	}
+}
+
+// Kind tells whose archive it is.
+func (a *Archive) Kind() Kind {
+	if len(a.parts) == 0 {
+		return Cisco
+	}
+	return kindOf(a.parts[0].stored)
 }
 
 // Notes tells people what was unusual about the tables.
@@ -56,12 +71,12 @@ func (a *Archive) Notes() []string { return a.notes }
 // Describe names each table with how and where it is stored.
 func (a *Archive) Describe() (lines []string) {
 	for _, p := range a.parts {
-		lines = append(lines, p.name+": "+p.table.Describe())
+		lines = append(lines, p.name+": "+p.stored.Describe())
 	}
 	return lines
 }
 
-// Table is one table of an archive.
+// Table is one table of an archive, or one ledger.
 type Table struct {
 	Name        string // as results show it
 	Description string // how and where it is stored
@@ -71,7 +86,7 @@ type Table struct {
 // Tables lists the tables.
 func (a *Archive) Tables() (list []Table) {
 	for _, p := range a.parts {
-		list = append(list, Table{Name: p.name, Description: p.table.Describe(), Rows: int64(p.index.len())})
+		list = append(list, Table{Name: p.name, Description: p.stored.Describe(), Rows: int64(p.index.len())})
 	}
 	return list
 }
@@ -80,7 +95,7 @@ func (a *Archive) Tables() (list []Table) {
 // of which nobody knows are left out.
 func (a *Archive) Size() (bytes int64) {
 	for _, p := range a.parts {
-		bytes += max(0, p.table.Size())
+		bytes += max(0, p.stored.Size())
 	}
 	return bytes
 }
@@ -93,7 +108,7 @@ func (a *Archive) begin(byTime bool) {
 		if byTime && p.way == ranges {
 			scans = int64((p.index.len() + p.most - 1) / p.most)
 		}
-		a.total += scans * p.table.Size()
+		a.total += scans * p.stored.Size()
 	}
 }
 

@@ -78,7 +78,7 @@ func TestFileChanges(t *testing.T) {
 		"rewritten": {header + strings.Replace(rows, "one\n", "one ", 1), 1, "it had 2 rows and then 1"},
 	} {
 		path := writeFile(t, "jm.csv", header+rows)
-		a, err := Open(context.Background(), []string{path}, nil, Options{})
+		a, err := Open(context.Background(), []string{path}, Keys{}, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +103,7 @@ func TestEarlyEnd(t *testing.T) {
 	path := writeFile(t, "jm.csv", header+strings.Repeat("a@x,b@x,2024-01-01 00:00:00,text\n", 200_000))
 	stop := errors.New("enough")
 	for name, several := range map[string][]string{"one file": {path}, "two files": {path, path}} {
-		a, err := Open(context.Background(), several, nil, Options{})
+		a, err := Open(context.Background(), several, Keys{}, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +134,7 @@ func TestOrder(t *testing.T) {
 		"a@x,b@x,no date,undated\n"+
 		"a@x,b@x,2024-01-01 00:00:01,first\n"+
 		"a@x,b@x,2024-01-01 00:00:01,second\n")
-	a, err := Open(context.Background(), []string{path}, nil, Options{})
+	a, err := Open(context.Background(), []string{path}, Keys{}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,8 @@
 package archive
 
 import (
-	"context"
 	"fmt"
-	"slices"
 
-	"archivolt/internal/cisco"
 	"archivolt/internal/message"
 	"archivolt/internal/problem"
 )
@@ -39,16 +36,14 @@ const (
 // chooseWay finds out how p is read in the order of time. most is how many
 // rows may wait.
 func (p *part) chooseWay() (w way, most int) {
-	size := max(p.table.Size()/int64(max(1, p.index.len())), leastRow)
-	f, ok := p.table.(fetcher)
-	fetches := ok && f.Fetches()
+	size := max(p.stored.Size()/int64(max(1, p.index.len())), leastRow)
 	displaced := p.index.displaced()
 	switch {
 	case displaced == 0:
 		return straight, 0
 	case int64(displaced)*size <= waitingBudget:
 		return waiting, displaced
-	case fetches:
+	case p.stored.fetches():
 		return fetching, 0
 	}
 	return ranges, int(max(1, scanBudget/size))
@@ -83,14 +78,14 @@ func (a *Archive) feed(pool *pool, p *part, byTime bool, among int) *feed {
 	}
 	switch {
 	case byTime && p.way == fetching:
-		f.stream = pool.start(f.depth, (*worker).decode, f.fetch)
+		f.stream = pool.start(f.depth, (*worker).open, f.fetch)
 	case byTime && p.way == ranges:
 		f.nextRange()
 	default:
 		if byTime && p.way == waiting {
 			f.waiting, f.until = map[uint32]*message.Message{}, p.index.len()
 		}
-		f.stream = pool.start(f.depth, (*worker).decode, p.scan(pool.ctx, cisco.ScanOptions{BatchBytes: f.batch}))
+		f.stream = pool.start(f.depth, (*worker).open, f.scan)
 	}
 	return f
 }
@@ -102,40 +97,33 @@ func (f *feed) nextRange() {
 	f.waiting, f.read = map[uint32]*message.Message{}, 0
 	first, last := p.index.byTime(f.from), p.index.byTime(f.until-1)
 	f.stream = f.pool.start(f.depth, func(w *worker, j *job) {
-		w.decodeSome(j, func(number int64) bool {
-			row := int(number - 1)
+		p.stored.open(w, j, func(row int) bool {
 			return row < p.index.len() && !p.index.before(row, first) && !p.index.before(last, row)
 		})
-	}, p.scan(f.pool.ctx, cisco.ScanOptions{BatchBytes: f.batch}))
+	}, f.scan)
 }
 
-// scan gives the batches of the table as jobs.
-func (p *part) scan(ctx context.Context, o cisco.ScanOptions) func(emit func(*job) bool) error {
-	return func(emit func(*job) bool) error {
-		return p.table.Scan(ctx, o, func(b cisco.Batch) bool {
-			j := jobs.Get().(*job)
-			j.part, j.batch = p, b
-			return emit(j)
-		})
-	}
+// open opens the rows of a job.
+func (w *worker) open(j *job) { j.part.stored.open(w, j, nil) }
+
+// scan gives all rows as jobs.
+func (f *feed) scan(emit func(*job) bool) error {
+	return f.part.stored.scan(f.pool.ctx, f.part, f.batch, emit)
 }
 
 // fetch gives the rows in the order of time as jobs.
 func (f *feed) fetch(emit func(*job) bool) error {
 	p := f.part
-	rows := min(fetchRows, max(1, f.batch*int(p.index.len())/int(max(1, p.table.Size()))))
-	places := make([]cisco.Place, 0, rows)
+	most := min(fetchRows, max(1, f.batch*int(p.index.len())/int(max(1, p.stored.Size()))))
+	rows := make([]int, 0, most)
 	for i := 0; i < p.index.len(); {
 		j := jobs.Get().(*job)
 		j.part = p
-		places = places[:0]
-		for ; i < p.index.len() && len(places) < rows; i++ {
-			row := p.index.byTime(i)
-			places = append(places, p.index.place(row))
-			j.numbers = append(j.numbers, int64(row)+1)
+		rows = rows[:0]
+		for ; i < p.index.len() && len(rows) < most; i++ {
+			rows = append(rows, p.index.byTime(i))
 		}
-		var err error
-		if j.batch, err = p.table.(fetcher).Fetch(f.pool.ctx, places); err != nil {
+		if err := p.stored.fetch(f.pool.ctx, p, rows, j); err != nil {
 			return err
 		}
 		if !emit(j) {
@@ -145,36 +133,11 @@ func (f *feed) fetch(emit func(*job) bool) error {
 	return nil
 }
 
-// decode opens the rows of a job.
-func (w *worker) decode(j *job) { w.decodeSome(j, nil) }
-
-// decodeSome opens those rows of a job that are wanted.
-func (w *worker) decodeSome(j *job, wanted func(number int64) bool) {
-	n := j.batch.Len()
-	j.decoded = slices.Grow(j.decoded[:0], n)
-	for i := range n {
-		j.batch.Row(i, &w.row)
-		if len(j.numbers) > 0 {
-			w.row.Number = j.numbers[i]
-		}
-		j.bytes += w.row.Size
-		if wanted != nil && !wanted(w.row.Number) {
-			continue
-		}
-		j.decoded = j.decoded[:len(j.decoded)+1]
-		m := &j.decoded[len(j.decoded)-1]
-		w.decoder.Decode(&w.row, j.part.near[w.row.Number], m)
-		m.Source = j.part.name
-		if m.Room {
-			j.part.rooms.know(m)
-		}
-	}
-}
-
 // row returns the next row, valid until the next call, and nil at the end.
 func (f *feed) row() (*message.Message, error) {
 	if f.waiting == nil {
-		return f.inOrder()
+		m, _, err := f.inOrder()
+		return m, err
 	}
 	for {
 		if f.next == f.until {
@@ -189,53 +152,53 @@ func (f *feed) row() (*message.Message, error) {
 			f.next++
 			return m, nil
 		}
-		m, err := f.inOrder()
+		m, row, err := f.inOrder()
 		switch {
 		case err != nil:
 			return nil, err
 		case m == nil:
 			return nil, f.changed()
-		case uint32(m.Row-1) == turn:
+		case uint32(row) == turn:
 			f.next++
 			return m, nil
 		}
 		early := *m
-		f.waiting[uint32(m.Row-1)] = &early
+		f.waiting[uint32(row)] = &early
 	}
 }
 
 // finish reads what follows the last row that is wanted.
 func (f *feed) finish() error {
 	for {
-		if m, err := f.inOrder(); m == nil || err != nil {
+		if m, _, err := f.inOrder(); m == nil || err != nil {
 			return err
 		}
 	}
 }
 
-// inOrder returns the next row of the stream, and nil at its end.
-func (f *feed) inOrder() (*message.Message, error) {
-	for f.job == nil || f.at == len(f.job.decoded) {
+// inOrder returns the next row of the stream with its index, and nil at its end.
+func (f *feed) inOrder() (m *message.Message, row int, err error) {
+	for f.job == nil || f.at == len(f.job.opened) {
 		if f.job != nil {
 			f.job.release()
 			f.job = nil
 		}
 		j, err := f.stream.next()
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if j == nil {
 			if f.read != f.part.index.len() {
-				return nil, f.changed()
+				return nil, 0, f.changed()
 			}
-			return nil, nil
+			return nil, 0, nil
 		}
 		f.job, f.at = j, 0
 		f.read += j.batch.Len()
 		f.a.advance(j.bytes)
 	}
 	f.at++
-	return &f.job.decoded[f.at-1], nil
+	return &f.job.opened[f.at-1], f.job.rows[f.at-1], nil
 }
 
 func (f *feed) changed() error {

@@ -18,18 +18,23 @@ type finder interface {
 	Advice(ctx context.Context) (string, error)
 }
 
-// LookUp narrows the archive to the rows of some bare addresses, of people or
-// rooms, where a table can look them up; it must come before any reading.
-// Notes tell what is read whole all the same, and what a lookup cannot see
-// (cisco.Lookup).
-func (a *Archive) LookUp(ctx context.Context, addresses []string) (notes []string, err error) {
+// LookUp narrows the archive to the rows of some bare addresses, of people and
+// of rooms; it must come before any reading. A database of Cisco's looks them
+// up where it can, and an archive of ours finds them by their tokens. Notes tell
+// what is read whole all the same, and what a lookup cannot see.
+func (a *Archive) LookUp(ctx context.Context, people, rooms []string) (notes []string, err error) {
+	if a.Kind() == Own {
+		return a.lookUpTokens(ctx, people, rooms)
+	}
+	addresses := slices.Concat(people, rooms)
 	if _, short := cisco.NewLookup(a.keys, addresses, nil); len(short) > 0 {
 		return []string{strings.Join(short, ", ") + " is too short to be looked up: the archive is read whole"}, nil
 	}
 	looked := 0
 	for _, p := range a.parts {
-		f, ok := p.table.(finder)
-		if _, small := p.table.(*transfers); small {
+		t := p.stored.(*jm)
+		f, ok := t.table.(finder)
+		if _, small := t.table.(*transfers); small {
 			notes = append(notes, p.name+" is read whole")
 			continue
 		}
@@ -38,12 +43,12 @@ func (a *Archive) LookUp(ctx context.Context, addresses []string) (notes []strin
 			continue
 		}
 		looked++
-		rooms, err := a.roomsOf(ctx, p, f, addresses)
+		rooms, err := a.roomsOf(ctx, f, addresses)
 		if err != nil {
 			return nil, err
 		}
 		l, _ := cisco.NewLookup(a.keys, addresses, rooms)
-		p.table = &found{table: p.table, finder: f, lookup: l}
+		t.table = &found{table: t.table, finder: f, lookup: l}
 	}
 	if looked > 0 {
 		notes = append(notes, "looked up, not read whole; this does not see an address in other letter case than as written here or in lower case, a damaged one, one under a key that was not given, or its messages in a room of which it received nothing")
@@ -53,7 +58,7 @@ func (a *Archive) LookUp(ctx context.Context, addresses []string) (notes []strin
 
 // roomsOf lists the rooms in which the addresses received something: in their
 // rows the room comes before the sender.
-func (a *Archive) roomsOf(ctx context.Context, p *part, f finder, addresses []string) ([]string, error) {
+func (a *Archive) roomsOf(ctx context.Context, f finder, addresses []string) ([]string, error) {
 	l, _ := cisco.NewLookup(a.keys, addresses, nil)
 	rooms := map[string]bool{}
 	decoder := a.decoder()
@@ -110,7 +115,11 @@ func (f *found) Fetch(ctx context.Context, places []cisco.Place) (cisco.Batch, e
 // Advice suggests what makes lookups fast, for each table that needs it.
 func (a *Archive) Advice(ctx context.Context) (list []string, err error) {
 	for _, p := range a.parts {
-		f, ok := p.table.(finder)
+		t, ok := p.stored.(*jm)
+		if !ok {
+			continue
+		}
+		f, ok := t.table.(finder)
 		if !ok {
 			continue
 		}

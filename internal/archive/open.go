@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"archivolt/internal/cisco"
 	"archivolt/internal/cisco/bacpac"
 	"archivolt/internal/cisco/csvfile"
 	"archivolt/internal/cisco/oracle"
@@ -42,8 +41,8 @@ var extensions = []string{".csv", ".tsv", ".txt", ".rpt", ".bacpac", ".db", ".sq
 
 // Open opens the archives that names name, read as one: files, URLs of
 // databases, and folders, which stand for all archives in them.
-func Open(ctx context.Context, names []string, keys []*cisco.Key, o Options) (*Archive, error) {
-	a := &Archive{keys: keys}
+func Open(ctx context.Context, names []string, keys Keys, o Options) (*Archive, error) {
+	a := &Archive{keys: keys.Cisco, identities: keys.Identities}
 	for _, name := range names {
 		if err := a.add(ctx, name, o); err != nil {
 			a.Close()
@@ -99,17 +98,28 @@ func (a *Archive) addFile(ctx context.Context, path string, o Options) error {
 			return nil
 		}
 	}
+	name := filepath.Base(path)
+	if slices.ContainsFunc(a.parts, func(q *part) bool { return q.name == name }) {
+		name = filepath.ToSlash(path) // every node's export may be called jm.csv
+	}
+	ours, err := isOwn(path)
+	if err != nil {
+		return err
+	}
+	if ours {
+		o, err := a.openOwn(path)
+		if err != nil {
+			return err
+		}
+		return a.addPart(name, path, o)
+	}
 	t, err := openFile(path, o)
 	if err != nil {
 		return err
 	}
-	name := filepath.Base(path)
 	again := func(schema, table string) (table, error) {
 		o.Schema, o.Table = schema, table
 		return openFile(path, o)
-	}
-	if slices.ContainsFunc(a.parts, func(q *part) bool { return q.name == name }) {
-		name = filepath.ToSlash(path) // every node's export may be called jm.csv
 	}
 	return a.addTables(ctx, name, path, t, again)
 }
@@ -228,48 +238,55 @@ func serverAndDatabase(name string) string {
 // addTables adds a table JM, and of a database also the others that say what
 // was said: each is opened by itself, since all are read at the same time.
 func (a *Archive) addTables(ctx context.Context, name, path string, t table, open func(schema, table string) (table, error)) error {
-	a.addTable(name, path, t)
 	d, ok := t.(database)
 	if !ok {
-		return nil
+		return a.addPart(name, path, &jm{table: t})
 	}
-	schema, jm := d.TableName()
 	known := &rooms{database: d}
+	if err := a.addPart(name, path, &jm{table: t, rooms: known}); err != nil {
+		return err
+	}
 	a.rooms = append(a.rooms, known)
-	defer func(first int) {
-		for _, p := range a.parts[first:] {
-			p.rooms = known
-		}
-	}(len(a.parts) - 1)
+	schema, first := d.TableName()
 	for _, other := range []string{roomArchive, fileLog} {
 		has, err := d.HasTable(ctx, other)
 		if err != nil {
 			return err
 		}
-		if !has || strings.EqualFold(jm, other) {
+		if !has || strings.EqualFold(first, other) {
 			continue
 		}
 		name := name + "/" + other
 		if other == fileLog {
-			t, err := open(schema, jm)
+			t, err := open(schema, first)
 			if err != nil {
 				return err
 			}
-			a.addTable(name, path+"#"+other, &transfers{database: t.(database)})
+			if err := a.addPart(name, path+"#"+other, &jm{table: &transfers{database: t.(database)}, rooms: known}); err != nil {
+				return err
+			}
 			continue
 		}
 		t, err := open(schema, other)
 		if err != nil {
 			return err
 		}
-		a.addTable(name, path+"#"+other, t)
+		if err := a.addPart(name, path+"#"+other, &jm{table: t, rooms: known}); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (a *Archive) addTable(name, path string, t table) {
-	a.parts = append(a.parts, &part{name: name, path: path, table: t})
-	for _, n := range t.Notes() {
+// addPart adds what was opened, and closes it if it cannot be added.
+func (a *Archive) addPart(name, path string, s stored) error {
+	if len(a.parts) > 0 && kindOf(a.parts[0].stored) != kindOf(s) {
+		_ = s.Close() // only read
+		return mixed(a.parts[0].name, name)
+	}
+	a.parts = append(a.parts, &part{name: name, path: path, stored: s})
+	for _, n := range s.Notes() {
 		a.notes = append(a.notes, name+" "+n)
 	}
+	return nil
 }

@@ -62,16 +62,16 @@ func TestOrderOfTime(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.Close()
-			a, err := Open(context.Background(), []string{path}, nil, Options{})
+			a, err := Open(context.Background(), []string{path}, Keys{}, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer a.Close()
 			switch p := a.parts[0]; {
 			case c.size > 0:
-				p.table = scanOnly{p.table, c.size}
+				p.stored.(*jm).table = scanOnly{p.stored.(*jm).table, c.size}
 			case c.way == fetching:
-				p.table = pretended{p.table.(fetchTable), 1 << 30}
+				p.stored.(*jm).table = pretended{p.stored.(*jm).table.(fetchTable), 1 << 30}
 			}
 			want := make([]int64, len(c.rows))
 			for i := range want {
@@ -145,14 +145,14 @@ func TestMergeReadsFew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	a, err := Open(context.Background(), []string{dir}, nil, Options{})
+	a, err := Open(context.Background(), []string{dir}, Keys{}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer a.Close()
 	var now, most atomic.Int32
 	for _, p := range a.parts {
-		p.table = counting{p.table, &now, &most}
+		p.stored.(*jm).table = counting{p.stored.(*jm).table, &now, &most}
 	}
 	var got []string
 	if err := a.ByTime(context.Background(), func(m *message.Message) error {

@@ -12,15 +12,22 @@ import (
 // job is a batch of rows on its way through the workers.
 type job struct {
 	part    *part
-	batch   cisco.Batch
+	batch   batch
 	numbers []int64 // of the rows, where the batch does not know them
 	work    func(*worker, *job)
 	done    chan struct{}
 
-	bytes   int64             // read for it
-	decoded []message.Message // what decode gives
-	seen    []seen            // what a survey gives
-	places  []cisco.Place     // what locate gives
+	bytes  int64             // read for it
+	opened []message.Message // what stored.open gives
+	rows   []int             // the indexes of these
+	seen   []seen            // what a survey gives
+	places []cisco.Place     // what locate gives
+}
+
+// batch is rows as they are stored.
+type batch interface {
+	Len() int
+	Release()
 }
 
 // jobs holds those that are done: their messages are some 200 kB each.
@@ -31,14 +38,15 @@ func (j *job) release() {
 	if j.batch != nil {
 		j.batch.Release()
 	}
-	*j = job{numbers: j.numbers[:0], decoded: j.decoded[:0], seen: j.seen[:0], places: j.places[:0]}
+	*j = job{numbers: j.numbers[:0], opened: j.opened[:0], rows: j.rows[:0], seen: j.seen[:0], places: j.places[:0]}
 	jobs.Put(j)
 }
 
-// worker is what one goroutine decodes with.
+// worker is what one goroutine opens rows with.
 type worker struct {
 	decoder *cisco.Decoder
 	row     cisco.Row
+	opener  opener // of ours
 }
 
 // pool is the workers of one reading, one for each processor, however many

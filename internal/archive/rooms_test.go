@@ -49,7 +49,7 @@ func TestRoomArchive(t *testing.T) {
 		fmt.Fprintf(&b, "INSERT INTO tc_msgarchive VALUES (%d, %s, %s, %s, '%s', 'g', 0, 0, %s, %s, NULL, NULL, NULL);\n", i, sqlText(u.Room), sqlText(u.From+"/jabber_1"),
 			sqlText(u.Room+"/"+nick), u.Time.Add(3*time.Millisecond).Format("2006-01-02 15:04:05.000"), sqlText(u.Text), sqlText(stanza))
 	}
-	a, err := Open(context.Background(), []string{sourcetest.WriteSQLite(t, b.String(), truth.Rows)}, officerKeys(t, truth), Options{})
+	a, err := Open(context.Background(), []string{sourcetest.WriteSQLite(t, b.String(), truth.Rows)}, Keys{Cisco: officerKeys(t, truth)}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestRoomTables(t *testing.T) {
 			('carla@example.com/x', 'customs@conference-old.example.com/Boris I.', '2024-01-31 09:01:00', 'g', 'I', 'second', '<message id="m2" type="groupchat"><body>second</body></message>'),
 			('carla@example.com/x', 'customs@conference-3-new.example.com/shared', '2024-01-31 09:02:00', 'g', 'I', 'third', '<message id="m3" type="groupchat"><body>third</body></message>'),
 			('carla@example.com/x', 'same@conference-old.example.com/anna', '2024-01-31 09:03:00', 'g', 'I', 'fourth', '<message id="m4" type="groupchat"><body>fourth</body></message>');`, nil)
-	a, err := Open(context.Background(), []string{path}, nil, Options{})
+	a, err := Open(context.Background(), []string{path}, Keys{}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestNickThatPoses(t *testing.T) {
 		INSERT INTO jm (to_jid, from_jid, sent_date, msg_type, direction, body_string, message_string) VALUES
 			('carla@x/1', 'ops@conf.x/boris@x', '2024-01-31 09:00:00', 'g', 'I', 'I resign', '<message id="m1" type="groupchat"><body>I resign</body></message>'),
 			('carla@x/1', 'ops@conf.x/joe', '2024-01-31 09:01:00', 'g', 'I', 'cut', '<message id="m2" type="groupchat"><body>cut');`, nil)
-	a, err := Open(context.Background(), []string{path}, nil, Options{})
+	a, err := Open(context.Background(), []string{path}, Keys{}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +181,7 @@ func TestTwoDatabases(t *testing.T) {
 	berlin := sourcetest.WriteSQLite(t, sourcetest.SQLiteJM+row("ops@conf-1.berlin", "hello"), nil)
 	tokyo := sourcetest.WriteSQLite(t, sourcetest.SQLiteJM+roomTables+row("ops@conf-1.berlin", "hello")+`INSERT INTO tc_rooms VALUES ('other@conf-2.tokyo', '', '', 'persistent', '', '', 1, 2);`, nil)
 	third := sourcetest.WriteSQLite(t, sourcetest.SQLiteJM+roomTables+`INSERT INTO tc_rooms VALUES ('ops@conf-2.tokyo', '', '', 'persistent', '', '', 1, 2);`, nil)
-	a, err := Open(context.Background(), []string{berlin, tokyo, third}, nil, Options{})
+	a, err := Open(context.Background(), []string{berlin, tokyo, third}, Keys{}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +203,7 @@ func TestTwoDatabases(t *testing.T) {
 // once.
 func TestOnlyRoomArchive(t *testing.T) {
 	path := sourcetest.WriteSQLite(t, roomTables+"INSERT INTO tc_msgarchive VALUES (1, 'r@c.x', 'a@x/1', 'r@c.x/Anna', '2024-01-31 09:00:00', 'g', 5, 9, 'hi', NULL, NULL, NULL, NULL);", nil)
-	a, err := Open(context.Background(), []string{path}, nil, Options{})
+	a, err := Open(context.Background(), []string{path}, Keys{}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func TestRoomArchiveAlone(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "tc_msgarchive.csv"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a, err := Open(context.Background(), []string{dir}, nil, Options{})
+	a, err := Open(context.Background(), []string{dir}, Keys{}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

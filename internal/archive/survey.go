@@ -64,10 +64,11 @@ type seen struct {
 // maxUnsettled bounds the short ciphertexts that are looked for elsewhere.
 const maxUnsettled = 100_000
 
-// each scans p, lets the workers do work, and gives each job to fn.
-func (s *survey) each(p *part, o cisco.ScanOptions, work func(*worker, *job), fn func(*job)) error {
+// each scans the table t of p, lets the workers do work, and gives each job to
+// fn.
+func (s *survey) each(t *jm, p *part, o cisco.ScanOptions, work func(*worker, *job), fn func(*job)) error {
 	o.BatchBytes = ordinaryBatch
-	stream := s.pool.start(2*cap(s.pool.todo), work, p.scan(s.pool.ctx, o))
+	stream := s.pool.start(2*cap(s.pool.todo), work, func(emit func(*job) bool) error { return t.batches(s.pool.ctx, p, o, emit) })
 	for {
 		j, err := stream.next()
 		if j == nil || err != nil {
@@ -81,40 +82,14 @@ func (s *survey) each(p *part, o cisco.ScanOptions, work func(*worker, *job), fn
 
 func (s *survey) survey(p *part) error {
 	p.index = index{}
-	open := 0
-	err := s.each(p, cisco.ScanOptions{Short: true}, func(w *worker, j *job) {
-		for i := range j.batch.Len() {
-			j.batch.Row(i, &w.row)
-			j.bytes += w.row.Size
-			j.seen = append(j.seen, s.look(w, false))
-		}
-	}, func(j *job) {
-		for _, r := range j.seen {
-			p.index.add(r.time, r.key)
-			s.note(r)
-			if r.key == keyOpen {
-				open++
-			}
-		}
-	})
-	if err != nil {
+	if err := p.stored.survey(s, p); err != nil {
 		return err
-	}
-	if open > 0 {
-		if err := s.lookAgain(p); err != nil {
-			return err
-		}
 	}
 	if !p.index.sorted() {
 		p.index.sort()
 	}
-	if p.way, p.most = p.chooseWay(); p.way == fetching {
-		if err := s.locate(p); err != nil {
-			return err
-		}
-	}
-	p.near = s.neighbours(p)
-	return nil
+	p.way, p.most = p.chooseWay()
+	return p.stored.ordered(s, p)
 }
 
 func (s *survey) note(r seen) {
@@ -156,10 +131,11 @@ func (s *survey) look(w *worker, whole bool) (r seen) {
 }
 
 // lookAgain reads the table whole for the rows that were left open.
-func (s *survey) lookAgain(p *part) error {
-	return s.each(p, cisco.ScanOptions{}, func(w *worker, j *job) {
-		for i := range j.batch.Len() {
-			j.batch.Row(i, &w.row)
+func (s *survey) lookAgain(t *jm, p *part) error {
+	return s.each(t, p, cisco.ScanOptions{}, func(w *worker, j *job) {
+		stored := j.batch.(cisco.Batch)
+		for i := range stored.Len() {
+			stored.Row(i, &w.row)
 			row := int(w.row.Number - 1)
 			if row >= p.index.len() || p.index.key(row) != keyOpen {
 				continue
@@ -178,10 +154,11 @@ func (s *survey) lookAgain(p *part) error {
 
 // locate notes where each row of the table lies, for reading them in another
 // order.
-func (s *survey) locate(p *part) error {
-	return s.each(p, cisco.ScanOptions{Short: true}, func(w *worker, j *job) {
-		for i := range j.batch.Len() {
-			j.batch.Row(i, &w.row)
+func (s *survey) locate(t *jm, p *part) error {
+	return s.each(t, p, cisco.ScanOptions{Short: true}, func(w *worker, j *job) {
+		stored := j.batch.(cisco.Batch)
+		for i := range stored.Len() {
+			stored.Row(i, &w.row)
 			j.places = append(j.places, w.row.Place)
 		}
 	}, func(j *job) {
@@ -221,9 +198,14 @@ func (s *survey) settle() error {
 	s.settled = map[string]string{}
 	s.a.begin(false)
 	for _, p := range s.a.parts {
-		err := s.each(p, cisco.ScanOptions{}, func(w *worker, j *job) {
-			for i := range j.batch.Len() {
-				j.batch.Row(i, &w.row)
+		t, ok := p.stored.(*jm)
+		if !ok {
+			continue
+		}
+		err := s.each(t, p, cisco.ScanOptions{}, func(w *worker, j *job) {
+			stored := j.batch.(cisco.Batch)
+			for i := range stored.Len() {
+				stored.Row(i, &w.row)
 				j.bytes += w.row.Size
 				if block, by := w.decoder.AnchoredBlock(&w.row); by != "" && s.unsettled[block] {
 					j.seen = append(j.seen, seen{block: block, by: by})

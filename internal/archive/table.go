@@ -6,6 +6,34 @@ import (
 	"archivolt/internal/cisco"
 )
 
+// stored is where the rows of a part are stored, and how they are opened. Rows
+// are named by their index in the source's order, from 0.
+type stored interface {
+	// Describe says for people how and where the rows are stored.
+	Describe() string
+	// Notes tells what is unusual about that.
+	Notes() []string
+	// Size is about how many bytes a scan reads, comparable with the sum of
+	// job.bytes; 0 if nobody knows.
+	Size() int64
+	Close() error
+
+	// survey fills the index of p.
+	survey(s *survey, p *part) error
+	// ordered ends the survey, when the order of the rows in time is known and
+	// the way in which they are going to be read.
+	ordered(s *survey, p *part) error
+	// scan gives every row once, the same in the same order each time, as jobs
+	// of about so many bytes. When emit returns false the scan ends with nil.
+	scan(ctx context.Context, p *part, bytes int, emit func(*job) bool) error
+	// fetches tells whether fetch works.
+	fetches() bool
+	// fetch puts the rows with these indexes into j, in that order.
+	fetch(ctx context.Context, p *part, rows []int, j *job) error
+	// open opens those rows of a job that are wanted, or all if wanted is nil.
+	open(w *worker, j *job, wanted func(row int) bool)
+}
+
 // table is one stored table JM, wherever it lies.
 type table interface {
 	// Describe says for people how and where the table is stored.

@@ -66,7 +66,7 @@ func TestRowsEqualTruth(t *testing.T) {
 	truth := sample.New(sample.Options{Seed: 1, Utterances: truthUtterances})
 	path, order := write(t, truth.Rows, true)
 	list := officerKeys(t, truth)
-	a, err := Open(context.Background(), []string{path}, list, Options{})
+	a, err := Open(context.Background(), []string{path}, Keys{Cisco: list}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestRowsEqualTruth(t *testing.T) {
 func TestUtterancesEqualTruth(t *testing.T) {
 	truth := sample.New(sample.Options{Seed: 2, Utterances: truthUtterances})
 	path, _ := write(t, truth.Rows, true)
-	a, err := Open(context.Background(), []string{path}, officerKeys(t, truth), Options{})
+	a, err := Open(context.Background(), []string{path}, Keys{Cisco: officerKeys(t, truth)}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,29 +46,32 @@ var rooms = map[string][]string{
 	"internal/cisco/sqlite":     {"problem", "cisco", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"},
 	"internal/cisco/sample":     {},                                                                                                 // shares nothing with the reader it tests
 	"internal/cisco/sourcetest": {"cisco", "cisco/sample", "testenv", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"}, // for tests only
-	"internal/archive":          {"problem", "message", "cisco", "cisco/bacpac", "cisco/csvfile", "cisco/oracle", "cisco/postgres", "cisco/sqlite", "cisco/sqlserver"},
-	"internal/export":           {"problem", "message", "transcript"},
-	"internal/export/pdf":       {"problem", "github.com/chromedp/chromedp", "github.com/chromedp/cdproto/cdp", "github.com/chromedp/cdproto/emulation", "github.com/chromedp/cdproto/io", "github.com/chromedp/cdproto/page"},
-	"internal/review":           {"message", "transcript"},
-	"internal/people":           {"problem", "message"},
-	"internal/seal":             {"problem", "keys", "ledger", "filippo.io/age", "filippo.io/age/agessh"},
-	"internal/ledger":           {"golang.org/x/mod/sumdb/tlog", "golang.org/x/mod/sumdb/note"},
-	"internal/spool":            {},
-	"internal/store":            {"ledger"},
-	"internal/store/sqlite":     {"store", "ledger", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"},
-	"internal/store/storetest":  {"store", "ledger"}, // for tests only
-	"internal/capture":          {"problem", "durable", "message", "stanza", "xmpp", "seal", "ledger", "spool", "store"},
-	"internal/proof":            {"problem", "golang.org/x/mod/sumdb/tlog"},
-	"internal/identity":         {"problem", "keys", "filippo.io/age", "filippo.io/age/armor"},
-	"internal/config":           {"problem", "go.yaml.in/yaml/v3"},
-	"internal/xmpp":             {"problem"},
-	"contrib/prosody":           {}, // Lua, and its tests
-	"internal/testenv":          {},
-	"internal/layout":           {},
+	"internal/archive": {"problem", "message", "cisco", "cisco/bacpac", "cisco/csvfile", "cisco/oracle", "cisco/postgres", "cisco/sqlite", "cisco/sqlserver",
+		"stanza", "seal", "ledger", "store", "store/sqlite", "filippo.io/age"},
+	"internal/export":              {"problem", "message", "transcript"},
+	"internal/export/pdf":          {"problem", "github.com/chromedp/chromedp", "github.com/chromedp/cdproto/cdp", "github.com/chromedp/cdproto/emulation", "github.com/chromedp/cdproto/io", "github.com/chromedp/cdproto/page"},
+	"internal/review":              {"message", "transcript"},
+	"internal/people":              {"problem", "message"},
+	"internal/seal":                {"problem", "keys", "ledger", "filippo.io/age", "filippo.io/age/agessh"},
+	"internal/ledger":              {"golang.org/x/mod/sumdb/tlog", "golang.org/x/mod/sumdb/note"},
+	"internal/spool":               {},
+	"internal/store":               {"ledger"},
+	"internal/store/sqlite":        {"store", "ledger", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"},
+	"internal/store/storetest":     {"store", "ledger"}, // for tests only
+	"internal/capture":             {"problem", "durable", "message", "stanza", "xmpp", "seal", "ledger", "spool", "store"},
+	"internal/capture/capturetest": {"capture", "seal", "ledger", "store", "store/sqlite", "xmpp", "filippo.io/age"}, // for tests only
+	"internal/audit":               {"problem", "ledger", "seal", "store", "filippo.io/age"},
+	"internal/proof":               {"problem", "golang.org/x/mod/sumdb/tlog"},
+	"internal/identity":            {"problem", "keys", "filippo.io/age", "filippo.io/age/armor"},
+	"internal/config":              {"problem", "go.yaml.in/yaml/v3"},
+	"internal/xmpp":                {"problem"},
+	"contrib/prosody":              {}, // Lua, and its tests
+	"internal/testenv":             {},
+	"internal/layout":              {},
 }
 
 // testOnly may be imported by test files alone.
-var testOnly = []string{"testenv", "cisco/sample", "cisco/sourcetest", "store/sqlite", "store/storetest", "transcript", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid",
+var testOnly = []string{"testenv", "cisco/sample", "cisco/sourcetest", "store/sqlite", "store/storetest", "transcript", "review", "capture/capturetest", "xmpp", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid",
 	"cisco/sqlserver/tdstest", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex", "github.com/sqlc-dev/teesql/parser", "github.com/santhosh-tekuri/jsonschema/v6", "github.com/jackc/pgx/v5/pgconn",
 	"export", "xmpp", "golang.org/x/net/html", "stanza", "filippo.io/age", "golang.org/x/mod/sumdb/tlog"}
 

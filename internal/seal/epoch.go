@@ -84,6 +84,7 @@ type Epoch struct {
 	token      hash.Hash // HMAC under the token key
 	commit     hash.Hash // HMAC under the commitment key
 	commitment [ledger.HashSize]byte
+	keys       struct{ token, commit []byte } // of the two HMACs
 	scratch    struct{ aad, plain, sum []byte }
 }
 
@@ -156,7 +157,9 @@ func FromKey(id ledger.ID, number uint64, key []byte) (*Epoch, error) {
 		return k
 	}
 	content := expand("content")
-	e := &Epoch{Number: number, id: id, token: hmac.New(sha256.New, expand("token")), commit: hmac.New(sha256.New, expand("commitment"))}
+	e := &Epoch{Number: number, id: id}
+	e.keys.token, e.keys.commit = expand("token"), expand("commitment")
+	e.token, e.commit = hmac.New(sha256.New, e.keys.token), hmac.New(sha256.New, e.keys.commit)
 	copy(e.commitment[:], expand("key commitment"))
 	if err != nil {
 		return nil, err
@@ -169,11 +172,23 @@ func FromKey(id ledger.ID, number uint64, key []byte) (*Epoch, error) {
 	return e, err
 }
 
+// Clone returns the epoch for use by another goroutine. Several may call it at
+// the same time, while nobody uses e for anything else but Commitment.
+func (e *Epoch) Clone() *Epoch {
+	return &Epoch{Number: e.Number, id: e.id, content: e.content, commitment: e.commitment, keys: e.keys,
+		token: hmac.New(sha256.New, e.keys.token), commit: hmac.New(sha256.New, e.keys.commit)}
+}
+
 // Commitment is what the ledger says of the data key, without showing it.
 func (e *Epoch) Commitment() [ledger.HashSize]byte { return e.commitment }
 
 // Forget drops the keys. Everything but Commitment panics from then on.
-func (e *Epoch) Forget() { e.content, e.token, e.commit = nil, nil, nil }
+func (e *Epoch) Forget() {
+	clear(e.keys.token)
+	clear(e.keys.commit)
+	e.keys.token, e.keys.commit = nil, nil
+	e.content, e.token, e.commit = nil, nil, nil
+}
 
 // Token is what stands for an address, in comparable bare form, in the records
 // of this epoch.

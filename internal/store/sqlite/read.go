@@ -1,9 +1,11 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -33,6 +35,63 @@ func OpenReader(path string) (*Store, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// Recognise tells whether a file is an archive of ours: by its application id
+// in the header (SQLite file format, section 1.3), or in the -wal file beside it
+// where nothing was copied into the header yet.
+func Recognise(path string) (bool, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	var header [72]byte
+	if _, err := io.ReadFull(f, header[:]); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	if !bytes.HasPrefix(header[:], []byte("SQLite format 3\x00")) {
+		return false, nil
+	}
+	if binary.BigEndian.Uint32(header[68:]) == applicationID {
+		return true, nil
+	}
+	if info, err := os.Stat(path + "-wal"); err != nil || info.Size() == 0 {
+		return false, nil
+	}
+	s, err := open(path, sqlite.OpenReadOnly)
+	if err != nil {
+		return false, nil
+	}
+	id, err := sqlitex.ResultInt64(s.conn.Prep("PRAGMA application_id"))
+	return err == nil && id == applicationID, s.Close()
+}
+
+// Times gives the index and the time of every record, in the order of the
+// ledger, without reading what is sealed.
+func (s *Store) Times(ctx context.Context, fn func(index, time int64) error) error {
+	s.conn.SetInterrupt(ctx.Done())
+	defer s.conn.SetInterrupt(nil)
+	err := sqlitex.Execute(s.conn, "SELECT idx, time FROM records ORDER BY idx", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
+		return fn(row.ColumnInt64(0), row.ColumnInt64(1))
+	}})
+	return interrupted(ctx, err)
+}
+
+// Wraps gives the wrapped keys of every epoch, also of one that the ledger has
+// no entry of.
+func (s *Store) Wraps(ctx context.Context) (map[uint64][][]byte, error) {
+	s.conn.SetInterrupt(ctx.Done())
+	defer s.conn.SetInterrupt(nil)
+	wraps := map[uint64][][]byte{}
+	err := sqlitex.Execute(s.conn, "SELECT epoch, wrap FROM wraps ORDER BY epoch, part", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
+		epoch := uint64(row.ColumnInt64(0))
+		wraps[epoch] = append(wraps[epoch], column(row, 1))
+		return nil
+	}})
+	return wraps, interrupted(ctx, err)
 }
 
 // Tile returns the hashes of a tile of the ledger's tree, however many there
