@@ -16,7 +16,7 @@ import (
 // checkCmd reports on an archive.
 type checkCmd struct {
 	archiveFlags
-	Archive []string `arg:"" optional:"" help:"The exported table."`
+	Archive []string `arg:"" optional:"" help:"The exported table, or an archive of archivoltd."`
 }
 
 func (checkCmd) Help() string {
@@ -24,8 +24,9 @@ func (checkCmd) Help() string {
 
     archivolt check jm.csv --private-key private_key.pem --key encrypted_key.pem
     archivolt check jm.csv
+    archivolt check archive.db --private-key officer.id
 
-It needs no key to count rows; with keys it tells which rows they open, and since when. The report can be attached: it holds no message.`
+It needs no key to count rows; with keys it tells which rows they open, and since when. Of an archive of archivoltd it also tells what its ledger says: for whom it is sealed, when the writer or a connection was away, what was never delivered. The report can be attached: it holds no message.`
 }
 
 func (c *checkCmd) Run(a *app) error {
@@ -42,13 +43,20 @@ func (c *checkCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	lives, err := readLives(a.ctx, src)
+	if err != nil {
+		return err
+	}
 	if a.json {
-		if err := printJSON(a.out, c.result(r, src.Describe())); err != nil {
+		result := c.result(r, src.Describe())
+		result.Ledgers = c.ledgerResults(lives)
+		if err := printJSON(a.out, result); err != nil {
 			return err
 		}
 	} else {
 		var b bytes.Buffer
 		c.report(&b, r, src.Describe())
+		c.lives(&b, lives)
 		if len(advice) > 0 {
 			fmt.Fprintf(&b, indexAdvice, strings.Join(advice, "\n"))
 		}
@@ -109,6 +117,7 @@ type checkResult struct {
 	Gaps     []gapResult      `json:"gaps"`
 	Reasons  []reasonResult   `json:"reasons"`
 	Further  int64            `json:"rows_of_further_reasons"`
+	Ledgers  []ledgerResult   `json:"ledgers,omitempty"`
 }
 
 type epochResult struct {

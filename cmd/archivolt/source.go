@@ -97,7 +97,7 @@ func (f *archiveFlags) open(a *app, args []string) (*archive.Archive, []string, 
 		a.note("%s", n)
 	}
 	if !a.quiet && a.errTerminal {
-		src.Progress = a.progress()
+		src.Progress = a.progress(true)
 	}
 	return src, args, nil
 }
@@ -233,13 +233,13 @@ func (f *archiveFlags) apply(p *config.Profile) {
 	}
 }
 
-// progress shows a bar on the terminal.
-func (a *app) progress() func(done, total int64) {
+// progress shows a bar on the terminal, of bytes or of something else.
+func (a *app) progress(bytes bool) func(done, total int64) {
 	var bar *progressbar.ProgressBar
 	var last int64
 	return func(done, total int64) {
 		if bar == nil || done < last { // each pass has its own
-			bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(a.err), progressbar.OptionShowBytes(true),
+			bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(a.err), progressbar.OptionShowBytes(bytes),
 				progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30))
 		}
 		last = done

@@ -5,14 +5,18 @@ import (
 	"crypto/ed25519"
 	"fmt"
 
+	"archivolt/internal/archive"
+	"archivolt/internal/audit"
 	"archivolt/internal/identity"
 	"archivolt/internal/proof"
 )
 
-// verifyCmd checks an export.
+// verifyCmd checks an export, or an archive of ours.
 type verifyCmd struct {
-	Folder string   `arg:"" help:"Folder of the export."`
-	Signer []string `sep:"none" placeholder:"FILE" help:"Verifier of somebody whose signature is trusted: a file, or ed25519: and Base64. Repeatable: one of them must have signed."`
+	Path   string   `arg:"" name:"folder or archive" help:"Folder of the export, or an archive of archivoltd."`
+	Signer []string `sep:"none" placeholder:"FILE" help:"Verifier of somebody whose signature is trusted: a file, or its text. For an export ed25519: and Base64, and one of them must have signed; for an archive, and what an export says of it, checkpoint.pub of its archivoltd. Repeatable."`
+	Anchor []string `sep:"none" placeholder:"FILE" help:"Checkpoints of the archive that were kept elsewhere. Repeatable: the archive must go on from each."`
+	privateFlags
 }
 
 func (verifyCmd) Help() string {
@@ -20,8 +24,12 @@ func (verifyCmd) Help() string {
 
     archivolt verify case-17 --signer officer.id.pub
     archivolt verify case-17 --signer ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
+    archivolt verify archive.db --signer checkpoint.pub --anchor anchors.txt
+    archivolt verify archive.db --signer checkpoint.pub --private-key officer.id
 
-No archive and no private key is needed. The first thing that is wrong is named, with exit code 13. Without --signer the signature is checked too, but anybody can sign: only --signer shows whose it is. What is checked, in which order, is in docs/format/manifest.md.`
+No private key is needed, and for an export no archive. The first thing that is wrong is named, with exit code 13. Without --signer signatures are checked as far as they can be, but anybody can sign: only --signer shows whose they are. Without --anchor nobody can tell whether the newest records of an archive were cut off together with their checkpoint. With --private-key every record of an archive is opened too.
+
+What is checked in an export, in which order, is in docs/format/manifest.md; what in an archive, in docs/format/store.md.`
 }
 
 // verified is the result of a verification.
@@ -37,21 +45,70 @@ type verified struct {
 	Count       int64          `json:"count"`
 }
 
-func (c *verifyCmd) Run(a *app) error {
-	var trusted []ed25519.PublicKey
-	for _, s := range c.Signer {
-		key, err := a.readSigner(s)
-		if err != nil {
-			return err
+// signers are the verifiers that --signer names.
+type signers struct {
+	exports     []ed25519.PublicKey
+	checkpoints []string
+}
+
+func (c *verifyCmd) signers(a *app) (s signers, err error) {
+	for _, text := range c.Signer {
+		if audit.IsVerifier(text) {
+			v, err := audit.ParseVerifier("--signer", text)
+			if err != nil {
+				return s, err
+			}
+			s.checkpoints = append(s.checkpoints, v)
+			continue
 		}
-		trusted = append(trusted, key)
+		if !identity.IsKey(text) {
+			data, err := a.readSmall(text)
+			if err != nil {
+				return s, err
+			}
+			if audit.IsVerifier(string(bytes.TrimSpace(data))) {
+				v, err := audit.ParseVerifier(text, string(data))
+				if err != nil {
+					return s, err
+				}
+				s.checkpoints = append(s.checkpoints, v)
+				continue
+			}
+		}
+		key, err := a.readSigner(text)
+		if err != nil {
+			return s, err
+		}
+		s.exports = append(s.exports, key)
 	}
-	r, err := proof.Verify(a.ctx, c.Folder, trusted)
+	return s, nil
+}
+
+func (c *verifyCmd) Run(a *app) error {
+	trusted, err := c.signers(a)
+	if err != nil {
+		return err
+	}
+	kind, err := archive.KindOf([]string{c.Path})
+	switch {
+	case err != nil:
+		return err
+	case kind == archive.Own:
+		return c.archive(a, trusted)
+	}
+	return c.export(a, trusted)
+}
+
+func (c *verifyCmd) export(a *app, trusted signers) error {
+	if err := c.onlyForArchives(); err != nil {
+		return err
+	}
+	r, err := proof.Verify(a.ctx, c.Path, trusted.exports)
 	if err != nil {
 		return err
 	}
 	m := r.Manifest
-	v := verified{Folder: c.Folder, Result: r.Trust.String(), Signed: r.Trust != proof.NotSigned, Trusted: r.Trust == proof.Trusted,
+	v := verified{Folder: c.Path, Result: r.Trust.String(), Signed: r.Trust != proof.NotSigned, Trusted: r.Trust == proof.Trusted,
 		Files: len(m.Files), Records: m.Records.Status, Count: m.Records.Count}
 	if key := m.SignerKey(); key != nil {
 		v.Signer, v.Fingerprint = identity.Text(key), identity.Fingerprint(key)
@@ -60,7 +117,7 @@ func (c *verifyCmd) Run(a *app) error {
 		return printJSON(a.out, v)
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s: %s\n", c.Folder, v.Result)
+	fmt.Fprintf(&b, "%s: %s\n", c.Path, v.Result)
 	if v.Signed {
 		fmt.Fprintf(&b, "  signed by %s, fingerprint %s\n", v.Signer, v.Fingerprint)
 	}

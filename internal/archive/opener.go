@@ -101,7 +101,7 @@ func (o *opener) epoch(e *epoch) *keyed {
 	k := &keyed{}
 	switch opened, err := e.open(); {
 	case err == nil:
-		k.Epoch, k.fingerprint, k.uncertain = opened.Clone(), fingerprint(opened.Commitment()), e.certain(opened)
+		k.Epoch, k.fingerprint, k.uncertain = opened.Clone(), seal.Fingerprint(opened.Commitment()), e.certain(opened)
 	case errors.Is(err, seal.ErrNotRecipient) && len(e.identities) == 0:
 		k.shut = "no identity was given"
 	case errors.Is(err, seal.ErrNotRecipient):

@@ -2,7 +2,6 @@ package archive
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -273,11 +272,24 @@ func sizeOf(path string) (n int64) {
 	return n
 }
 
-// fingerprint names the key of an epoch: the first 16 hex digits of its
-// commitment in the ledger.
-func fingerprint(commitment [ledger.HashSize]byte) string { return hex.EncodeToString(commitment[:8]) }
-
-// header is what of a record is authenticated with it.
+// headerOf is what of a record is authenticated with it.
 func headerOf(r *ledger.Record) seal.Header {
 	return seal.Header{Source: r.Source, Number: r.Number, Time: r.Time, Tokens: r.Tokens}
+}
+
+// Ledger is a ledger of an archive of ours, for those who read what it says of
+// itself; not while rows are read.
+type Ledger struct {
+	Name string // as Tables has it
+	Store
+}
+
+// Ledgers lists the ledgers of an archive of ours; those of Cisco's have none.
+func (a *Archive) Ledgers() (list []Ledger) {
+	for _, p := range a.parts {
+		if o, ours := p.stored.(*own); ours {
+			list = append(list, Ledger{p.name, o.Store})
+		}
+	}
+	return list
 }

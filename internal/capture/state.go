@@ -173,6 +173,9 @@ func checkStore(sink Sink, st *state, head store.Head) (map[string]uint64, error
 			return nil, notTheOne(fmt.Sprintf("its first %d entries are not those that were recorded until %s", c.Size, c.Time.Format(time.RFC3339)))
 		}
 	}
+	if st.Stopped && head.Size != c.Size {
+		return nil, notTheOne(fmt.Sprintf("archivoltd had stopped in order with %d entries in it, and it has %d: somebody else has written to it", c.Size, head.Size))
+	}
 	// A delivery number that somebody has raised would make the next messages
 	// look like repetitions, and they would be dropped.
 	want := map[string]uint64{}

@@ -23,7 +23,7 @@ import (
 // they test from outside.
 var rooms = map[string][]string{
 	"cmd/archivolt": {"problem", "durable", "keys", "cisco", "cisco/sample",
-		"message", "transcript", "archive", "review", "export", "export/pdf", "proof", "identity", "seal", "config", "people", "filippo.io/age",
+		"message", "transcript", "archive", "review", "export", "export/pdf", "proof", "identity", "seal", "audit", "config", "people", "filippo.io/age",
 		"github.com/alecthomas/kong", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 		"golang.org/x/text/encoding", "golang.org/x/text/encoding/unicode", "golang.org/x/text/transform"},
 	"cmd/archivoltd": {"problem", "config", "capture", "xmpp", "seal", "ledger", "store", "store/sqlite",
@@ -71,7 +71,7 @@ var rooms = map[string][]string{
 }
 
 // testOnly may be imported by test files alone.
-var testOnly = []string{"testenv", "cisco/sample", "cisco/sourcetest", "store/sqlite", "store/storetest", "transcript", "review", "capture/capturetest", "xmpp", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid",
+var testOnly = []string{"testenv", "cisco/sample", "cisco/sourcetest", "store/sqlite", "store/storetest", "transcript", "review", "audit", "capture/capturetest", "xmpp", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid",
 	"cisco/sqlserver/tdstest", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex", "github.com/sqlc-dev/teesql/parser", "github.com/santhosh-tekuri/jsonschema/v6", "github.com/jackc/pgx/v5/pgconn",
 	"export", "xmpp", "golang.org/x/net/html", "stanza", "filippo.io/age", "golang.org/x/mod/sumdb/tlog"}
 

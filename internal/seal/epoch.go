@@ -21,6 +21,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -181,6 +182,10 @@ func (e *Epoch) Clone() *Epoch {
 
 // Commitment is what the ledger says of the data key, without showing it.
 func (e *Epoch) Commitment() [ledger.HashSize]byte { return e.commitment }
+
+// Fingerprint is a short name of a data key: the first 16 hex digits of its
+// commitment.
+func Fingerprint(commitment [ledger.HashSize]byte) string { return hex.EncodeToString(commitment[:8]) }
 
 // Forget drops the keys. Everything but Commitment panics from then on.
 func (e *Epoch) Forget() {

@@ -29,6 +29,8 @@ type Place struct {
 	ID      ledger.ID
 	Officer *age.X25519Identity
 	Config  capture.Config // of the next Run
+
+	runs int
 }
 
 // New makes an empty place, whose officer has an X25519 identity.
@@ -39,16 +41,37 @@ func New(t testing.TB) *Place {
 		t.Fatal(err)
 	}
 	p := &Place{Dir: t.TempDir(), ID: ledger.ID{0xA5, 1}, Officer: officer}
-	p.Config = capture.Config{StateDir: filepath.Join(p.Dir, "state"), Writer: "archivoltd test", Configuration: "0000", Log: slog.New(slog.DiscardHandler),
-		Anchors: []capture.Anchor{capture.FileAnchor(p.Anchor())}}
+	p.Config = capture.Config{Writer: "archivoltd test", Configuration: "0000", Log: slog.New(slog.DiscardHandler)}
+	p.MoveTo(p.Dir)
 	p.SealFor(t, officer.Recipient().String())
 	return p
+}
+
+// MoveTo has everything in another folder.
+func (p *Place) MoveTo(dir string) {
+	p.Dir = dir
+	p.Config.StateDir, p.Config.Anchors = filepath.Join(dir, "state"), []capture.Anchor{capture.FileAnchor(p.Anchor())}
 }
 
 // SealFor changes who can read what is captured from the next Run on.
 func (p *Place) SealFor(t testing.TB, recipients ...string) {
 	t.Helper()
-	r, err := seal.ParseRecipients(true, seal.File{Name: "officer.pub", Data: []byte(strings.Join(recipients, "\n"))})
+	p.sealFor(t, []byte(strings.Join(recipients, "\n")))
+}
+
+// SealForFile is SealFor with a file of recipients.
+func (p *Place) SealForFile(t testing.TB, name string) {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.sealFor(t, data)
+}
+
+func (p *Place) sealFor(t testing.TB, recipients []byte) {
+	t.Helper()
+	r, err := seal.ParseRecipients(true, seal.File{Name: "officer.pub", Data: recipients})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,17 +132,42 @@ func Stop(t testing.TB, s *capture.Service) {
 	}
 }
 
-// Run starts the daemon, delivers each parcel on the connection "c1", and stops
-// it.
+// Run starts the daemon, delivers each parcel on one connection, and stops it.
 func (p *Place) Run(t testing.TB, parcels ...[]xmpp.Copy) {
 	t.Helper()
 	s := p.Start(t)
-	s.Connected("c1")
+	p.runs++
+	connection := fmt.Sprintf("c%d", p.runs)
+	s.Connected(connection)
+	p.await(t, connection) // what comes at the same time is recorded in any order
 	for _, copies := range parcels {
-		Deliver(t, s, "c1", copies)
+		Deliver(t, s, connection, copies)
 	}
-	s.Lost("c1", errors.New("the server has ended it"))
+	s.Lost(connection, errors.New("the server has ended it"))
 	Stop(t, s)
+}
+
+// await waits until the store has an event about a connection.
+func (p *Place) await(t testing.TB, connection string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		r, err := sqlite.OpenReader(p.Archive())
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		err = r.Others(context.Background(), func(e *store.Entry) error {
+			found = found || strings.Contains(string(e.Other), "connection "+connection)
+			return nil
+		})
+		if err := errors.Join(err, r.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if found {
+			return
+		}
+	}
+	t.Fatal("the event is not recorded")
 }
 
 // Deliver delivers copies and waits until they are acknowledged.

@@ -74,7 +74,7 @@ func Recognise(path string) (bool, error) {
 func (s *Store) Times(ctx context.Context, fn func(index, time int64) error) error {
 	s.conn.SetInterrupt(ctx.Done())
 	defer s.conn.SetInterrupt(nil)
-	err := sqlitex.Execute(s.conn, "SELECT idx, time FROM records ORDER BY idx", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
+	err := sqlitex.Execute(s.conn, "SELECT idx, time FROM records WHERE idx >= 0 ORDER BY idx", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
 		return fn(row.ColumnInt64(0), row.ColumnInt64(1))
 	}})
 	return interrupted(ctx, err)

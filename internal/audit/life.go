@@ -1,0 +1,176 @@
+package audit
+
+import (
+	"context"
+	"encoding/hex"
+	"strings"
+	"time"
+
+	"archivolt/internal/ledger"
+	"archivolt/internal/seal"
+	"archivolt/internal/store"
+)
+
+// Life is what the ledger tells of the archive's life, in the order in which it
+// happened. Nothing of it was verified.
+type Life struct {
+	ID         ledger.ID
+	Size       int64              // entries
+	Checkpoint *ledger.Checkpoint // the last one; nil if there is none that can be read
+	Epochs     []Epoch
+	Starts     []Start
+	Running    bool     // the last run has not stopped in order: it goes on, or was killed
+	Down       []Period // the writer did not run
+	Lost       []Period // connections that went away, until the next one came up or the writer stopped
+	Full       []Period // the spool was full, and nothing was acknowledged
+	Silent     []Period // the writer gave no sign, though it should have run
+	Gaps       []Event  // in delivery numbers
+	Recipients []Event  // they were changed
+	Others     []Event  // anchors missing, things refused, and what this program does not know
+	Sources    []Source // by name
+}
+
+// Epoch is the life of one data key.
+type Epoch struct {
+	Number     uint64
+	Key        string // its fingerprint
+	Begin      time.Time
+	Class      string
+	Recipients []string // fingerprints, as RecipientFingerprint of package identity makes them
+	Writer     string
+}
+
+// Start is a start of the writer.
+type Start struct {
+	At       time.Time
+	Detail   string
+	Disorder bool      // the run before did not stop in order
+	Sign     time.Time // the last sign of that run
+}
+
+// Period is a time with an end, which is zero if it has none in the ledger.
+type Period struct {
+	From, To time.Time
+	Detail   string
+}
+
+// Event is something that happened.
+type Event struct {
+	At     time.Time
+	Name   ledger.Name
+	Detail string
+}
+
+// Source is where copies came from.
+type Source struct {
+	Name   string
+	Number uint64 // the highest delivery number
+}
+
+// bestEffort begins the names of sources that do not number their copies.
+const bestEffort = "connection/"
+
+// BestEffort tells whether the source cannot resend what was lost on its way:
+// nobody can say whether all of it is here.
+func (s *Source) BestEffort() bool { return strings.HasPrefix(s.Name, bestEffort) }
+
+// maxSilence is the longest time between two signs of a writer, which gives one
+// an hour.
+const maxSilence = 65 * time.Minute
+
+// ReadLife reads what the ledger tells of the archive's life.
+func ReadLife(ctx context.Context, s Store) (*Life, error) {
+	head, err := s.Head()
+	if err != nil {
+		return nil, err
+	}
+	l := &Life{ID: head.ID, Size: head.Size}
+	text, err := s.Checkpoint()
+	if err != nil {
+		return nil, err
+	}
+	if c, err := ledger.ReadCheckpoint(text); err == nil {
+		l.Checkpoint = c
+	}
+	var sign time.Time // the last one
+	err = s.Others(ctx, func(e *store.Entry) error {
+		entry, err := ledger.Parse(e.Other, head.ID)
+		if err != nil {
+			return nil // verify names it
+		}
+		switch entry := entry.(type) {
+		case *ledger.Epoch:
+			at := time.UnixMilli(entry.Time).UTC()
+			l.sign(sign, at)
+			sign = at
+			ep := Epoch{Number: entry.Number, Key: seal.Fingerprint(entry.Commitment), Begin: at, Class: entry.Class, Writer: entry.Writer}
+			for _, r := range entry.Recipients {
+				ep.Recipients = append(ep.Recipients, hex.EncodeToString(r[:]))
+			}
+			l.Epochs = append(l.Epochs, ep)
+		case *ledger.Event:
+			at := time.UnixMilli(entry.Time).UTC()
+			if entry.Name != ledger.Started {
+				l.sign(sign, at)
+			}
+			l.event(Event{at, entry.Name, entry.Detail}, sign)
+			sign = at
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	marks, err := s.Marks()
+	for _, name := range sortedKeys(marks) {
+		l.Sources = append(l.Sources, Source{name, marks[name]})
+	}
+	return l, err
+}
+
+// sign takes a sign of the running writer.
+func (l *Life) sign(last, at time.Time) {
+	if l.Running && !last.IsZero() && at.Sub(last) > maxSilence {
+		l.Silent = append(l.Silent, Period{From: last, To: at})
+	}
+}
+
+func (l *Life) event(e Event, sign time.Time) {
+	switch e.Name {
+	case ledger.Created, ledger.Configuration, ledger.Heartbeat:
+	case ledger.Started:
+		if len(l.Starts) > 0 {
+			l.Down = append(l.Down, Period{From: sign, To: e.At})
+		}
+		l.Starts = append(l.Starts, Start{At: e.At, Detail: e.Detail, Disorder: l.Running, Sign: sign})
+		l.Running = true
+	case ledger.Stopped:
+		l.Running = false
+		for i := range l.Lost {
+			if l.Lost[i].To.IsZero() {
+				l.Lost[i].To = e.At
+			}
+		}
+	case ledger.Lost:
+		l.Lost = append(l.Lost, Period{From: e.At, Detail: e.Detail})
+	case ledger.Connected:
+		for i := range l.Lost {
+			if l.Lost[i].To.IsZero() {
+				l.Lost[i].To = e.At
+				break
+			}
+		}
+	case ledger.SpoolFull:
+		l.Full = append(l.Full, Period{From: e.At, Detail: e.Detail})
+	case ledger.SpoolFree:
+		if n := len(l.Full); n > 0 && l.Full[n-1].To.IsZero() {
+			l.Full[n-1].To = e.At
+		}
+	case ledger.Gap:
+		l.Gaps = append(l.Gaps, e)
+	case ledger.Recipients:
+		l.Recipients = append(l.Recipients, e)
+	default:
+		l.Others = append(l.Others, e)
+	}
+}
