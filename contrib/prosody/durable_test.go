@@ -186,7 +186,7 @@ func TestBadRequest(t *testing.T) {
 	var passed []string
 	for len(passed) < 2*27 {
 		e := archive.stanza()
-		if e.Name.Local != "iq" {
+		if e.XMLName.Local != "iq" {
 			continue
 		}
 		if strings.Contains(e.Inner, ">bad ") {
@@ -236,7 +236,7 @@ func TestStreamEnds(t *testing.T) {
 	archive := dialPartner(t, p, p.Component)
 	for strings.Count(passed, ">good 2<") < 2 {
 		e := archive.stanza()
-		if e.Name.Local != "iq" {
+		if e.XMLName.Local != "iq" {
 			continue
 		}
 		if !strings.Contains(e.Inner, ">bad<") {
@@ -295,6 +295,38 @@ func emptyQueue(t *testing.T, p *testenv.Prosody, a *archive) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return len(a.copies)
+}
+
+// TestNoQueue starts the server where no queue can be made, and mends that
+// while it runs.
+func TestNoQueue(t *testing.T) {
+	p := testenv.StartProsody(t, testenv.ProsodySetup{Users: []string{"anna", "boris"}})
+	p.Kill()
+	if err := os.RemoveAll(p.Queues); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(p.Queues, nil, 0o600); err != nil { // a file where the folder has to be
+		t.Fatal(err)
+	}
+	p.Start()
+	c := logIn(t, p, "anna", "boris")
+	c[0].Send(testenv.XMPPMessage{To: c[1].JID, Body: "lost"})
+	c[1].Wait(testenv.XMPPMatch{Body: "lost"})
+	if err := os.Remove(p.Queues); err != nil {
+		t.Fatal(err)
+	}
+	p.Logged("copies go to " + p.Component)
+	a := newArchive(t)
+	a.connect(p, componentAddress(p))
+	c[0].Send(testenv.XMPPMessage{To: c[1].JID, Body: "kept"})
+	if kept := a.has(2, ">kept<"); kept[0].Number != 3 || kept[1].Number != 4 {
+		t.Errorf("numbers are %d and %d", kept[0].Number, kept[1].Number)
+	}
+	for _, want := range []string{"cannot be opened, and nothing is recorded: ", "copies are lost, 1 so far, and missing from the archive: the queue cannot be opened", "from number 3 on; 2 were lost"} {
+		if log := p.Log(); !strings.Contains(log, want) {
+			t.Errorf("the log does not say %q:\n%s", want, log)
+		}
+	}
 }
 
 // TestLostNumbersSurvive kills the server after copies were lost: their numbers

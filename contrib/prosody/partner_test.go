@@ -24,7 +24,6 @@ type partner struct {
 // element is a stanza as far as these tests look.
 type element struct {
 	XMLName xml.Name
-	Name    xml.Name `xml:"-"`
 	ID      string   `xml:"id,attr"`
 	Type    string   `xml:"type,attr"`
 	From    string   `xml:"from,attr"`
@@ -58,7 +57,7 @@ func dialPartner(t *testing.T, p *testenv.Prosody, name string) *partner {
 			break
 		}
 	}
-	if got := c.stanza(); got.Name.Local != "handshake" {
+	if got := c.stanza(); got.XMLName.Local != "handshake" {
 		t.Fatalf("the handshake is answered by %+v", got)
 	}
 	return c
@@ -77,7 +76,6 @@ func (c *partner) stanza() (e element) {
 	if err := c.in.Decode(&e); err != nil {
 		c.t.Fatal(err)
 	}
-	e.Name = e.XMLName
 	return e
 }
 

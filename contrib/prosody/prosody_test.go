@@ -229,7 +229,7 @@ func TestOutside(t *testing.T) {
 					t.Errorf("%c %s", c.Direction, c.Stanza)
 				}
 			}
-			if partner.stanza().Name.Local != "message" {
+			if partner.stanza().XMLName.Local != "message" {
 				t.Error("the partner got something else than the message")
 			}
 		})

@@ -271,6 +271,21 @@ func (p *Prosody) Stop() {
 	}
 }
 
+// Logged waits until the server has logged a line that holds text, since the
+// last Start.
+func (p *Prosody) Logged(text string) {
+	p.t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		log := p.Log()
+		if strings.Contains(log[strings.LastIndex(log, "Hello and welcome to Prosody")+1:], text) {
+			return
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("Prosody does not log %q in a minute:\n%s", text, log)
+		}
+	}
+}
+
 // Log is what the server has logged so far.
 func (p *Prosody) Log() string {
 	b, _ := os.ReadFile(filepath.Join(p.dir, "prosody.log")) // perhaps not there yet

@@ -39,6 +39,7 @@ local max_bytes = 512 * 1024; -- of text in one iq with several copies
 local ack_timeout = 60; -- seconds
 local max_pause = 60; -- seconds between attempts
 local idle_time = 2; -- seconds until the file of an empty queue is emptied
+local retry_time = 5; -- seconds between attempts to open the queue
 local max_strikes = 10; -- streams that end over one and the same copy
 local priority = 1000; -- of the hooks: before every other module
 
@@ -57,7 +58,7 @@ local obstacle; -- why it takes nothing, for the log
 local held, first_held, last_held = {}, 1, 0; -- messages that wait for their copies, by number
 local expiring; -- the timer of held runs
 local passing; -- the held stanza that now goes on
-local losing; -- copies lost when the present loss began
+local lost, unnumbered = 0, 0; -- copies since the last that was kept; those among them for which there was no queue
 
 -- Logs an error of some kind at once, and then once a minute.
 local alarms = {};
@@ -275,7 +276,8 @@ local function read_on(session)
 	module:add_timer(0, function ()
 		module:add_timer(0, function ()
 			local conn, thread = session.conn, session.thread;
-			if conn and conn.onreadable and thread and thread.state == "ready" and conn.conn and conn.conn:dirty() then
+			if conn and conn.onreadable and thread and thread.state == "ready"
+				and conn.conn and conn.conn:dirty() and not conn._pausefor then
 				conn:onreadable();
 			end
 		end);
@@ -299,7 +301,9 @@ local function hold(event, number, preevents)
 		expiring = true;
 		module:add_timer(block_timeout, expire);
 	end
-	if (origin.type == "c2s" or origin.type == "s2sin" or origin.type == "s2sout") and async.ready() then
+	local own = origin.type == "c2s" and stanza.attr.from == origin.full_jid -- others may come from the middle of a loop
+		or origin.type == "s2sin" or origin.type == "s2sout";
+	if own and async.ready() then
 		local wait, done = async.waiter();
 		message.settle = done;
 		wait();
@@ -343,17 +347,17 @@ local function record(event, direction, preevents)
 		number, err, used_up = q:append(timestamp(), direction, serialize(stanza));
 	end
 	schedule();
-	if not number and block then return refuse(origin, stanza, err or "the queue cannot be opened"); end
-	if not q then return; end
+	err = err or "the queue cannot be opened";
+	if not number and block then return refuse(origin, stanza, err); end
 	if not number then
-		losing = losing or q.lost;
-		q:lose(timestamp(), now(), used_up);
-		alarm("lost", "copies are lost, %d so far, and missing from the archive: %s", q.lost - losing, err);
+		lost = lost + 1;
+		if q then q:lose(used_up and 0 or 1, timestamp(), now()); else unnumbered = unnumbered + 1; end
+		alarm("lost", "copies are lost, %d so far, and missing from the archive: %s", lost, err);
 		return;
 	end
-	if losing then
-		module:log("error", "the queue takes copies again, from number %d on; %d were lost", number, q.lost - losing);
-		losing, alarms.lost = nil, nil;
+	if lost > 0 then
+		module:log("error", "the queue takes copies again, from number %d on; %d were lost", number, lost);
+		lost, alarms.lost = 0, nil;
 	end
 	if block then return hold(event, number, preevents); end
 end
@@ -390,7 +394,11 @@ local function open_queue()
 		log = function (...) module:log(...); end });
 	if not q then
 		alarm("open", "the queue in %s cannot be opened, and nothing is recorded: %s", dir, err);
-		return 10; -- seconds until the next attempt
+		return retry_time;
+	end
+	if unnumbered > 0 then
+		q:lose(unnumbered, timestamp(), now());
+		unnumbered = 0;
 	end
 	module:log("info", "copies go to %s through the queue %s in %s, written to the disk by %s; %d bytes wait in it",
 		component, q.source, dir, sync_name or "nobody", q:waiting());
@@ -400,7 +408,7 @@ local function open_queue()
 	progress = now();
 	schedule();
 end
-if open_queue() then module:add_timer(10, open_queue); end
+if open_queue() then module:add_timer(retry_time, open_queue); end
 
 module:add_timer(10, function ()
 	if sending and now() - sending.since > ack_timeout then

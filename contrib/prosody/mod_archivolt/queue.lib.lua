@@ -102,8 +102,7 @@ function queue.open(options)
 		segments = {}; -- oldest first: seq, path, size, source, start
 		stored = 0; -- bytes in all of them
 		pos = 0; -- in the first of them; what lies before is acknowledged
-		lost = 0; -- copies since the queue was opened
-		marked = 0; -- when a loss was last written down
+		marked = -1; -- when a loss was last written down
 	}, queue);
 	private(lfs.mkdir, self.dir);
 	local ok, iterator, state = pcall(lfs.dir, self.dir);
@@ -240,12 +239,10 @@ function queue:append(time, direction, text)
 	return number;
 end
 
--- Counts a copy that was not kept. It uses up a number, unless append has done
--- that, so that the receiver sees the gap; that is written down at once, but at
--- most once a second.
-function queue:lose(time, now, used_up)
-	self.lost = self.lost + 1;
-	if not used_up then self.next = self.next + 1; end
+-- Uses up numbers for copies that were not kept, so that the receiver sees the
+-- gap. That is written down at once, but at most once a second.
+function queue:lose(count, time, now)
+	self.next = self.next + count;
 	if now - self.marked >= 1 then
 		self.marked = now;
 		self:write(self.next - 1, time, "lost", "");
