@@ -4,6 +4,7 @@ package prosody_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -131,6 +132,49 @@ func TestServerKilled(t *testing.T) {
 		t.Errorf("%d copies of 302 messages, from %d queues", n, len(a.kept))
 	}
 	emptied(t, p)
+}
+
+// TestKilledAtRandom kills Prosody at random moments while messages stream in:
+// what it has taken, up to some message, is recorded without a hole.
+func TestKilledAtRandom(t *testing.T) {
+	p := testenv.StartProsody(t, testenv.ProsodySetup{Users: []string{"anna"}, Host: "archivolt_batch = 7\nmodules_disabled = { \"mam\" }"})
+	a := newArchive(t)
+	const rounds = 10
+	for round := range rounds {
+		_, stop := a.connect(p, componentAddress(p))
+		partner := dialPartner(t, p, p.Partner)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for n := 0; ; n++ {
+				_, err := fmt.Fprintf(partner.conn, "<message type='chat' from='zoe@%s' to='anna@%s'><body>round %d flood %d</body></message>", p.Partner, p.Domain, round, n)
+				if err != nil {
+					return // killed
+				}
+			}
+		}()
+		time.Sleep(rand.N(300 * time.Millisecond)) // the moment is what is random
+		p.Kill()
+		stop()
+		<-ended
+		p.Start()
+	}
+	a.connect(p, componentAddress(p))
+	emptied(t, p)
+	total := a.numbers()
+	var next [rounds]int
+	for _, c := range a.copies {
+		_, body, _ := strings.Cut(string(c.Stanza), "<body>")
+		var round, n int
+		if _, err := fmt.Sscanf(body, "round %d flood %d<", &round, &n); err != nil || n != next[round] {
+			t.Fatalf("%v, or %q where %d was next", err, body, next[round])
+		}
+		next[round]++
+	}
+	t.Logf("%d messages in %d rounds, %v; %d came again", total, rounds, next, a.again)
+	if len(a.kept) != 1 {
+		t.Errorf("copies of %d queues", len(a.kept))
+	}
 }
 
 // emptied waits until nothing of a message is left in the queue's file.
@@ -366,7 +410,7 @@ func TestDisk(t *testing.T) {
 	}
 	broken(false)
 	// It takes the place of lua-posix.
-	p, a, c := start(t, testenv.ProsodySetup{Lua: map[string]string{
+	p := testenv.StartProsody(t, testenv.ProsodySetup{Users: []string{"anna", "boris"}, Lua: map[string]string{
 		"posix/fcntl.lua": "return { O_RDONLY = 0, open = function (path) return path end }",
 		"posix/unistd.lua": fmt.Sprintf(`return { close = function () end, fsync = function (path)
 			local log = assert(io.open(%q, "a")); log:write("x"); log:close();
@@ -374,7 +418,10 @@ func TestDisk(t *testing.T) {
 			if broken == "true" then return nil, "Input/output error" end
 			return 0
 		end }`, attempts, state),
-	}}, "anna", "boris")
+	}})
+	a := newArchive(t)
+	_, stop := a.connect(p, componentAddress(p))
+	c := logIn(t, p, "anna", "boris")
 	if log := p.Log(); !strings.Contains(log, "written to the disk by lua-posix") {
 		t.Fatalf("another way of syncing is used:\n%s", log)
 	}
@@ -382,17 +429,32 @@ func TestDisk(t *testing.T) {
 	before := size(t, attempts)
 	c[0].Send(testenv.XMPPMessage{To: c[1].JID, Body: "waits for the disk"})
 	c[1].Wait(testenv.XMPPMatch{Body: "waits for the disk"})
-	for deadline := time.Now().Add(limit); size(t, attempts) < before+4; time.Sleep(20 * time.Millisecond) {
+	more(t, attempts, before+4)
+	if n := a.numbers(); n != 0 {
+		t.Errorf("sent before it was on the disk:\n%s", texts(a.copies))
+	}
+	p.Logged("the queue cannot be brought to the disk: Input/output error")
+	broken(false)
+	a.has(2, ">waits for the disk<")
+	a.numbers()
+
+	// With the archive away a copy gets to the disk as well.
+	emptied(t, p)
+	stop()
+	before = size(t, attempts)
+	c[0].Send(testenv.XMPPMessage{To: c[1].JID, Body: "nobody is there"})
+	c[1].Wait(testenv.XMPPMatch{Body: "nobody is there"})
+	more(t, attempts, before+1)
+}
+
+// more waits until a file has so many bytes.
+func more(t *testing.T, path string, bytes int64) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); size(t, path) < bytes; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("nobody tries to bring it to the disk")
 		}
 	}
-	if n := a.numbers(); n != 0 {
-		t.Errorf("sent before it was on the disk:\n%s", texts(a.copies))
-	}
-	broken(false)
-	a.has(2, ">waits for the disk<")
-	a.numbers()
 }
 
 func size(t *testing.T, path string) int64 {

@@ -24,11 +24,11 @@ type partner struct {
 // element is a stanza as far as these tests look.
 type element struct {
 	XMLName xml.Name
-	ID      string   `xml:"id,attr"`
-	Type    string   `xml:"type,attr"`
-	From    string   `xml:"from,attr"`
-	To      string   `xml:"to,attr"`
-	Inner   string   `xml:",innerxml"`
+	ID      string `xml:"id,attr"`
+	Type    string `xml:"type,attr"`
+	From    string `xml:"from,attr"`
+	To      string `xml:"to,attr"`
+	Inner   string `xml:",innerxml"`
 }
 
 func dialPartner(t *testing.T, p *testenv.Prosody, name string) *partner {

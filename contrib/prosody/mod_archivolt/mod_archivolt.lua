@@ -38,6 +38,7 @@ local queue_dir = module:get_option_path("archivolt_queue", "archivolt", "data")
 local max_bytes = 512 * 1024; -- of text in one iq with several copies
 local ack_timeout = 60; -- seconds
 local max_pause = 60; -- seconds between attempts
+local sync_time = 1; -- seconds until a copy is on the disk at the latest
 local idle_time = 2; -- seconds until the file of an empty queue is emptied
 local retry_time = 5; -- seconds between attempts to open the queue
 local max_strikes = 10; -- streams that end over one and the same copy
@@ -50,7 +51,7 @@ end
 local q; -- the queue; nil while it cannot be opened
 local known_session; -- the last one that something was sent to
 local sending; -- the iq that awaits its answer: id, session, batch
-local scheduled, idling; -- pump, and the emptying of the file, are about to run
+local scheduled, syncing, idling; -- pump, sync and the emptying of the file are about to run
 local pause, paused = 0, false; -- after a refusal: seconds, and whether it lasts
 local careful, strikes = 0, 0; -- copies to be sent one by one; streams lost over the present one
 local progress = now(); -- when the daemon last took something, or had nothing to take
@@ -97,6 +98,25 @@ local function try_later(why)
 	module:add_timer(pause, function ()
 		paused = false;
 		pump();
+	end);
+end
+
+-- Brings the queue to the disk: true, or nil and why not.
+local function sync_queue()
+	local ok, err = q:sync();
+	if ok then return true; end
+	local why = "the queue cannot be brought to the disk: " .. tostring(err);
+	alarm("sync", "%s", why);
+	return nil, why;
+end
+
+-- A copy is brought to the disk before it is sent; this is for when nothing is.
+local function sync_soon()
+	if syncing then return; end
+	syncing = true;
+	module:add_timer(sync_time, function ()
+		syncing = false;
+		sync_queue();
 	end);
 end
 
@@ -163,8 +183,8 @@ function pump()
 		return;
 	end
 	if paused or sending and sending.session == session then return; end
-	local synced, err = q:sync();
-	if not synced then return try_later("the queue cannot be brought to the disk: " .. tostring(err)); end
+	local synced, sync_err = sync_queue();
+	if not synced then return try_later(sync_err); end
 	local batch, read_err = q:peek(careful > 0 and 1 or max_copies, max_bytes);
 	if not batch then
 		return read_err and try_later("the queue cannot be read: " .. tostring(read_err));
@@ -355,6 +375,7 @@ local function record(event, direction, preevents)
 		alarm("lost", "copies are lost, %d so far, and missing from the archive: %s", lost, err);
 		return;
 	end
+	sync_soon();
 	if lost > 0 then
 		module:log("error", "the queue takes copies again, from number %d on; %d were lost", number, lost);
 		lost, alarms.lost = 0, nil;
