@@ -130,6 +130,8 @@ muc_room_locking = false
 
 Component "%[10]s"
 component_secret = "%[11]s"
+disco_hidden = true
+modules_disabled = { "s2s" }
 
 Component "%[12]s"
 component_secret = "%[11]s"
