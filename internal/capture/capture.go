@@ -189,7 +189,7 @@ func (s *Service) start(to archive) (started *Service, err error) {
 	}
 	s.storer = storer{s: s, to: to, reader: s.spool.Reader(at.spool)}
 	s.counts.moved.Store(at.spool)
-	s.sealer = sealer{s: s, marks: maps.Clone(at.marks), ordinals: map[string]uint64{}, number: at.epoch}
+	s.sealer = sealer{s: s, marks: maps.Clone(at.marks), ordinals: map[string]uint64{}, refused: map[string]refusal{}, number: at.epoch}
 	backlog, err := s.sealer.recover(at.spool)
 	if err != nil {
 		return nil, err

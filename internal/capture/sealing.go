@@ -25,13 +25,21 @@ const (
 // runs in one goroutine.
 type sealer struct {
 	s        *Service
-	marks    map[string]uint64 // by source: highest delivery number that is durable
-	ordinals map[string]uint64 // by connection: copies of it so far
+	marks    map[string]uint64  // by source: highest delivery number that is durable
+	ordinals map[string]uint64  // by connection: copies of it so far
+	refused  map[string]refusal // by source
 	epoch    *seal.Epoch
 	number   uint64 // of the last epoch
 	began    time.Time
 	records  int // sealed in the epoch
 	parsed   stanza.Message
+}
+
+// refusal is the first copy of a source that was refused. Were a later one
+// taken before it comes again, its number would look like a repetition.
+type refusal struct {
+	connection string
+	number     uint64
 }
 
 // recover reads what the spool holds behind the store, for marks and the
@@ -133,6 +141,7 @@ func (z *sealer) gather(first delivery) []delivery {
 // take makes deliveries durable and acknowledges them.
 func (z *sealer) take(list []delivery) error {
 	s := z.s
+	list = z.inTurn(list)
 	for len(list) > 0 {
 		entries, marks, dropped, gaps, err := z.sealAll(list)
 		if err != nil {
@@ -311,6 +320,26 @@ func (z *sealer) append(fields ...[]byte) error {
 	}
 }
 
+// inTurn refuses what comes after a copy that was refused, and returns the
+// rest. A source whose connection was lost begins again with that copy.
+func (z *sealer) inTurn(list []delivery) (left []delivery) {
+	for _, d := range list {
+		if len(d.copies) > 0 && d.copies[0].Source != "" {
+			source := queueName(&d.copies[0])
+			r, ok := z.refused[source]
+			if ok && r.connection == d.connection && d.copies[0].Number > r.number {
+				z.refuseThese([]delivery{d}, errTurn)
+				continue
+			}
+			delete(z.refused, source)
+		}
+		left = append(left, d)
+	}
+	return left
+}
+
+var errTurn = errors.New("a copy before this one was refused")
+
 // numbered keeps the ordinals of copies that are durable now.
 func (z *sealer) numbered(list []delivery) {
 	for _, d := range list {
@@ -371,6 +400,12 @@ func (z *sealer) refuse(list []delivery) (left []delivery) {
 		if len(d.copies) > 0 && d.copies[0].Source == "" {
 			left = append(left, d)
 			continue
+		}
+		if len(d.copies) > 0 {
+			source := queueName(&d.copies[0])
+			if r, ok := z.refused[source]; !ok || d.copies[0].Number < r.number {
+				z.refused[source] = refusal{d.connection, d.copies[0].Number}
+			}
 		}
 		z.refuseThese([]delivery{d}, spool.ErrFull)
 	}

@@ -173,6 +173,52 @@ func (p *place) copy(t *testing.T, name string) {
 	}
 }
 
+// TestRefusedInTurn: after a parcel was refused none of the same connection is
+// taken before it, or it would look like a repetition when it comes again.
+func TestRefusedInTurn(t *testing.T) {
+	p := newPlace(t)
+	away := true
+	sink := &failing{Sink: p.sink(t)}
+	sink.fail = func(bool) error {
+		if away {
+			return errors.New("the store is away")
+		}
+		return nil
+	}
+	cfg := p.config()
+	cfg.SpoolBytes, cfg.SegmentBytes = 64<<10, 8<<10
+	s, err := Start(cfg, sink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := uint64(0)
+	for deliver(s, numbered(last+1, last+20)) == nil {
+		last += 20
+	}
+	if err := deliver(s, numbered(last+21, last+21)); err == nil { // one that fits
+		t.Fatal("a copy was taken before the one that was refused")
+	}
+	sink.mu.Lock()
+	away = false
+	sink.mu.Unlock()
+	until(t, func() bool { return s.Status().Queued == 0 })
+	if err := deliver(s, numbered(last+21, last+40)); !errors.Is(err, errTurn) {
+		t.Fatalf("what follows the refused parcel gives %v", err)
+	}
+	if err := deliver(s, numbered(last+1, last+20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := deliver(s, numbered(last+21, last+40)); err != nil {
+		t.Fatal(err)
+	}
+	stop(t, s)
+	a := p.audit(t)
+	a.wantNumbered(t, last+40)
+	if got := a.named(ledger.Gap); len(got) > 0 {
+		t.Errorf("gaps: %q", got)
+	}
+}
+
 // TestFullSpool: while the store is away nothing is acknowledged beyond what
 // fits, and nothing that was acknowledged is lost.
 func TestFullSpool(t *testing.T) {
