@@ -53,6 +53,7 @@ type daemon struct {
 	dir     string
 	url     string
 	officer *age.HybridIdentity
+	env     []string // beside the test's own
 	cmd     *exec.Cmd
 	log     *logged
 	exited  chan struct{}
@@ -122,7 +123,7 @@ func (d *daemon) config() string { return filepath.Join(d.dir, "archivoltd.yaml"
 func (d *daemon) start() {
 	d.t.Helper()
 	d.cmd = exec.Command(os.Args[0], "run", "--config", d.config())
-	d.cmd.Env = append(os.Environ(), asDaemon+"=1")
+	d.cmd.Env = append(append(os.Environ(), asDaemon+"=1"), d.env...)
 	if d.log == nil {
 		d.log = &logged{}
 	}

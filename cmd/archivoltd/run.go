@@ -79,7 +79,7 @@ func (c *runCmd) Run(a *app) error {
 	var running sync.WaitGroup
 	for i, component := range parts.components {
 		component.Log = log.With("server", d.XMPP[i].Server, "component", component.Name)
-		connected[i] = &link{Service: service, name: component.Name, server: d.XMPP[i].Server}
+		connected[i] = &link{Service: service, component: component, server: d.XMPP[i].Server}
 		running.Go(func() {
 			if err := component.Run(ctx, connected[i]); err != nil {
 				log.Error("the component ends", "component", component.Name, "error", err)
@@ -88,15 +88,17 @@ func (c *runCmd) Run(a *app) error {
 		})
 	}
 	if listener != nil {
-		server := &http.Server{Handler: pages(service, connected), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+		server := &http.Server{Handler: pages(service, connected, log), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 		go server.Serve(listener) // until it is closed
 		defer server.Close()
 	}
+	tellEnding := telling(log, func() status { return current(service, connected) })
 	select {
 	case <-ctx.Done():
 	case <-service.Done():
 	}
 	log.Info("stopping")
+	tellEnding()
 	cancel()
 	// What the servers have sent already is taken first. A spool that is full
 	// holds a component up for good, and only the service's end frees it.
@@ -122,9 +124,10 @@ func (c *runCmd) Run(a *app) error {
 // link is a service that knows which server's connection it is told of.
 type link struct {
 	*capture.Service
-	name, server string
-	mu           sync.Mutex
-	connection   string // that is up; empty without
+	component  *xmpp.Component
+	server     string
+	mu         sync.Mutex
+	connection string // that is up; empty without
 }
 
 // Connected notes that the server is there.
@@ -149,7 +152,9 @@ func (l *link) Deliver(connection string, copies []xmpp.Copy, done func(error)) 
 }
 
 // label names a connection in the ledger.
-func (l *link) label(connection string) string { return l.server + "/" + l.name + "/" + connection }
+func (l *link) label(connection string) string {
+	return l.server + "/" + l.component.Name + "/" + connection
+}
 
 func (l *link) up() bool {
 	l.mu.Lock()

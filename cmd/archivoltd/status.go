@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -32,9 +33,9 @@ func current(service *capture.Service, links []*link) status {
 	s := status{Status: service.Status(), Servers: []serverStatus{}}
 	why := func(format string, args ...any) { s.Why = append(s.Why, fmt.Sprintf(format, args...)) }
 	for _, l := range links {
-		s.Servers = append(s.Servers, serverStatus{l.server, l.name, l.up(), l.server == config.Ejabberd})
+		s.Servers = append(s.Servers, serverStatus{l.server, l.component.Name, l.up(), l.server == config.Ejabberd})
 		if !l.up() {
-			why("%s is not connected", l.name)
+			why("%s is not connected", l.component.Name)
 		}
 	}
 	if s.SpoolFull {
@@ -51,8 +52,9 @@ func current(service *capture.Service, links []*link) status {
 }
 
 // pages are what listen serves: whether the process is well, whether it
-// captures, and the numbers. None shows anything of a message.
-func pages(service *capture.Service, links []*link) http.Handler {
+// captures, and the numbers, also for Prometheus. None shows anything of a
+// message.
+func pages(service *capture.Service, links []*link, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	answer := func(w http.ResponseWriter, ok bool, body func(io.Writer) error) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -84,6 +86,7 @@ func pages(service *capture.Service, links []*link) http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		answer(w, true, func(w io.Writer) error { return json.NewEncoder(w).Encode(current(service, links)) })
 	})
+	mux.Handle("GET /metrics", metricsPage(service, links, log))
 	return mux
 }
 

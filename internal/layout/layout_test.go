@@ -27,7 +27,7 @@ var rooms = map[string][]string{
 		"github.com/alecthomas/kong", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 		"golang.org/x/text/encoding", "golang.org/x/text/encoding/unicode", "golang.org/x/text/transform"},
 	"cmd/archivoltd": {"problem", "config", "capture", "xmpp", "seal", "ledger", "store", "store/sqlite",
-		"github.com/alecthomas/kong"},
+		"github.com/alecthomas/kong", "github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors", "github.com/prometheus/client_golang/prometheus/promhttp"},
 	"internal/problem":        {},
 	"internal/durable":        {},
 	"internal/keys":           {"problem", "github.com/youmark/pkcs8", "filippo.io/age", "filippo.io/age/agessh", "golang.org/x/crypto/ssh"},
@@ -73,7 +73,7 @@ var rooms = map[string][]string{
 // testOnly may be imported by test files alone.
 var testOnly = []string{"testenv", "cisco/sample", "cisco/sourcetest", "store/sqlite", "store/storetest", "transcript", "review", "audit", "capture/capturetest", "xmpp", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid",
 	"cisco/sqlserver/tdstest", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex", "github.com/sqlc-dev/teesql/parser", "github.com/santhosh-tekuri/jsonschema/v6", "github.com/jackc/pgx/v5/pgconn",
-	"export", "xmpp", "golang.org/x/net/html", "stanza", "filippo.io/age", "golang.org/x/mod/sumdb/tlog"}
+	"export", "xmpp", "golang.org/x/net/html", "stanza", "filippo.io/age", "golang.org/x/mod/sumdb/tlog", "go.yaml.in/yaml/v3"}
 
 // rsaDecryption is allowed in these packages only: no network surface may be
 // asked to decrypt with an RSA key.
