@@ -61,7 +61,7 @@ var rooms = map[string][]string{
 	"internal/capture":             {"problem", "durable", "message", "stanza", "xmpp", "seal", "ledger", "spool", "store"},
 	"internal/capture/capturetest": {"capture", "seal", "ledger", "store", "store/sqlite", "xmpp", "filippo.io/age"}, // for tests only
 	"internal/audit":               {"problem", "ledger", "seal", "store", "filippo.io/age"},
-	"internal/proof":               {"problem", "golang.org/x/mod/sumdb/tlog"},
+	"internal/proof":               {"problem", "ledger", "golang.org/x/mod/sumdb/tlog"},
 	"internal/identity":            {"problem", "keys", "filippo.io/age", "filippo.io/age/armor"},
 	"internal/config":              {"problem", "go.yaml.in/yaml/v3"},
 	"internal/xmpp":                {"problem"},
@@ -71,7 +71,7 @@ var rooms = map[string][]string{
 }
 
 // testOnly may be imported by test files alone.
-var testOnly = []string{"testenv", "cisco/sample", "cisco/sourcetest", "store/sqlite", "store/storetest", "transcript", "review", "audit", "capture/capturetest", "xmpp", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid",
+var testOnly = []string{"testenv", "cisco/sample", "cisco/sourcetest", "store/sqlite", "store/storetest", "transcript", "review", "audit", "ledger", "seal", "capture/capturetest", "xmpp", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid",
 	"cisco/sqlserver/tdstest", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex", "github.com/sqlc-dev/teesql/parser", "github.com/santhosh-tekuri/jsonschema/v6", "github.com/jackc/pgx/v5/pgconn",
 	"export", "xmpp", "golang.org/x/net/html", "stanza", "filippo.io/age", "golang.org/x/mod/sumdb/tlog", "go.yaml.in/yaml/v3"}
 

@@ -128,6 +128,15 @@ type Message struct {
 	Key    string // fingerprint of the key that opened it, "" if none did
 }
 
+// Origin is where a row came from.
+type Origin struct {
+	Source string
+	Row    int64
+}
+
+// Origin returns where the row came from.
+func (m *Message) Origin() Origin { return Origin{m.Source, m.Row} }
+
 // Sender returns the address that the row comes from, as far as it is known.
 func (m *Message) Sender() JID {
 	if m.From.Raw == "" {

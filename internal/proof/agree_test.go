@@ -71,7 +71,7 @@ func makeExport(t *testing.T, dir string, lines []string, key ed25519.PrivateKey
 	asOf := time.Date(2024, 3, 1, 12, 0, 0, 0, time.UTC)
 	name, since, n := "Müller ./. \u202eShip <&> Co\x7f \"\\", "2024-01-01", int64(3)
 	m := Manifest{Tool: Tool{"archivolt", "test"}, AsOf: &asOf, Case: &name, TimeZone: "Europe/Berlin",
-		Archives: []Archive{{"jm.csv", "comma-separated", 5}}, Filter: Filter{Users: []string{"a@*"}, Since: &since},
+		Archives: []Archive{{Name: "jm.csv", Description: "comma-separated", Rows: 5}}, Filter: Filter{Users: []string{"a@*"}, Since: &since},
 		Counts: Counts{Rows: ByStatus{OK: 4, Damaged: 1}, Messages: &n}, Keys: []Key{{"07c7e18f7b8e6945", 4}}}
 	if change != nil {
 		change(&m)

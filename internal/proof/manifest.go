@@ -19,6 +19,7 @@ const (
 	RecordsName   = "messages.jsonl"
 	ManifestName  = "manifest.json"
 	SignatureName = "manifest.sig"
+	LedgerName    = "ledger.jsonl" // in exports of archives of ours
 )
 
 // maxManifest bounds a manifest in bytes: some hundred thousand files.
@@ -53,11 +54,18 @@ type Tool struct {
 	Version string `json:"version"`
 }
 
-// Archive is one table that was read.
+// Archive is one table that was read, or one ledger of ours.
 type Archive struct {
-	Name        string `json:"name"`
-	Description string `json:"description"`
-	Rows        int64  `json:"rows"`
+	Name        string  `json:"name"`
+	Description string  `json:"description"`
+	Rows        int64   `json:"rows"`
+	Ledger      *Ledger `json:"ledger,omitempty"` // absent for archives of Cisco's
+}
+
+// Ledger is the ledger to which ledger.jsonl ties the records.
+type Ledger struct {
+	Archive    string  `json:"archive"`    // its id, 32 hexadecimal digits
+	Checkpoint *string `json:"checkpoint"` // signed; nil if there is none that fits
 }
 
 // Filter is what was asked for, as it was typed.
@@ -246,7 +254,7 @@ func (m *Manifest) check() error {
 	if err := m.checkNumbers(); err != nil {
 		return err
 	}
-	last, records := "", false
+	last, records, evidence := "", false, false
 	for _, f := range m.Files {
 		switch {
 		case !ValidName(f.Name) || f.Name == ManifestName || f.Name == SignatureName:
@@ -256,7 +264,10 @@ func (m *Manifest) check() error {
 		case len(f.SHA256) != 64 || strings.Trim(f.SHA256, "0123456789abcdef") != "":
 			return fmt.Errorf("the sha256 of %s is not 64 hexadecimal digits", f.Name)
 		}
-		last, records = f.Name, records || f.Name == RecordsName
+		last, records, evidence = f.Name, records || f.Name == RecordsName, evidence || f.Name == LedgerName
+	}
+	if err := m.checkLedgers(evidence); err != nil {
+		return err
 	}
 	if !records {
 		return fmt.Errorf("it does not list %s", RecordsName)
@@ -269,6 +280,29 @@ func (m *Manifest) check() error {
 	}
 	if m.Signer != nil && decode32(*m.Signer) == nil {
 		return fmt.Errorf("its signer is not the Base64 of 32 bytes")
+	}
+	return nil
+}
+
+// checkLedgers wants ledger.jsonl where there are ledgers, and only there.
+func (m *Manifest) checkLedgers(evidence bool) error {
+	ledgers := 0
+	for _, a := range m.Archives {
+		if a.Ledger == nil {
+			continue
+		}
+		ledgers++
+		if len(a.Ledger.Archive) != 32 || strings.Trim(a.Ledger.Archive, "0123456789abcdef") != "" {
+			return fmt.Errorf("the id of an archive is not 32 hexadecimal digits")
+		}
+	}
+	switch {
+	case ledgers > 0 && ledgers < len(m.Archives):
+		return fmt.Errorf("some of its archives have a ledger, and others have none")
+	case ledgers > 0 && !evidence:
+		return fmt.Errorf("its archives have a ledger, and it does not list %s", LedgerName)
+	case ledgers == 0 && evidence:
+		return fmt.Errorf("it lists %s, and none of its archives has a ledger", LedgerName)
 	}
 	return nil
 }

@@ -50,13 +50,16 @@ func (t Trust) String() string {
 type Result struct {
 	Trust    Trust
 	Manifest *Manifest
+	Ledgers  []*LedgerResult // of archives of ours, in the manifest's order
 }
 
 // Verify checks the export in the folder dir against its manifest, and the
-// manifest's signer against trusted, unless that is empty. The first thing
+// manifest's signer against trusted, unless that is empty; and the evidence for
+// records of ours against their ledgers, whose checkpoints may be signed by one
+// of the verifiers checkpoints. The first thing
 // that is wrong, in the order of docs/format/manifest.md, is a problem of
 // class Unverified; other errors mean that the folder could not be read.
-func Verify(ctx context.Context, dir string, trusted []ed25519.PublicKey) (*Result, error) {
+func Verify(ctx context.Context, dir string, trusted []ed25519.PublicKey, checkpoints ...string) (*Result, error) {
 	v := &verifier{ctx: ctx, dir: dir}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -82,6 +85,9 @@ func Verify(ctx context.Context, dir string, trusted []ed25519.PublicKey) (*Resu
 		return nil, err
 	}
 	if err := v.records(); err != nil {
+		return nil, err
+	}
+	if result.Ledgers, err = v.evidence(checkpoints); err != nil {
 		return nil, err
 	}
 	return result, nil

@@ -43,15 +43,16 @@ const maxPending = 50_000
 
 // Utterance is a message once, with what its copies tell together.
 type Utterance struct {
-	Time       time.Time // of the earliest live copy that opened
-	From       string    // real sender's bare address; "" if no copy tells
-	To         string    // bare address; "" in a room
-	Room       string    // bare address of the room, or ""
-	RoomWas    string    // an earlier address of the room that a copy has, or ""
-	Nick       string    // the sender's name in the room
-	Recipients []string  // bare addresses that a copy was delivered to, sorted
-	Directions string    // "I", "O" or "IO"
-	Copies     int       // rows, Row included
+	Time       time.Time        // of the earliest live copy that opened
+	From       string           // real sender's bare address; "" if no copy tells
+	To         string           // bare address; "" in a room
+	Room       string           // bare address of the room, or ""
+	RoomWas    string           // an earlier address of the room that a copy has, or ""
+	Nick       string           // the sender's name in the room
+	Recipients []string         // bare addresses that a copy was delivered to, sorted
+	Directions string           // "I", "O" or "IO"
+	Copies     int              // rows, Row included
+	Origins    []message.Origin // of all rows, in the order of time
 	Text       message.Text
 	TextFrom   string // "body" or "stanza" of Row, "copy" of another row, or ""
 
@@ -79,6 +80,7 @@ type Collapser struct {
 	seed    maphash.Seed
 	pending queue
 	tables  [numTables]map[uint64][]*entry // of what is pending
+	origins []message.Origin               // room for those of further utterances
 	empty   [][]*entry                     // lists that tables have no use for now
 	spare   []*entry                       // likewise
 	now     time.Time
@@ -497,6 +499,7 @@ func (c *Collapser) start(r *row) {
 // join adds the row r to the utterance.
 func (c *Collapser) join(e *entry, r *row) {
 	e.Copies++
+	c.addOrigin(e, r.Origin())
 	if e.From == "" {
 		e.From = r.sender
 	}
@@ -544,6 +547,18 @@ func (c *Collapser) join(e *entry, r *row) {
 		e.Text, e.TextFrom = r.text, "copy"
 	}
 	c.register(e, r)
+}
+
+// addOrigin notes where a row of the utterance came from. Most utterances have
+// one or two: for these many are allocated at once.
+func (c *Collapser) addOrigin(e *entry, o message.Origin) {
+	if e.Origins == nil {
+		if len(c.origins) < 2 {
+			c.origins = make([]message.Origin, 512)
+		}
+		e.Origins, c.origins = c.origins[:0:2], c.origins[2:]
+	}
+	e.Origins = append(e.Origins, o)
 }
 
 // register enters the utterance under what r adds to the knowledge of it.
