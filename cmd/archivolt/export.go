@@ -49,7 +49,7 @@ func (exportCmd) Help() string {
     archivolt export jm.csv --format csv --out case-17 --profile legal --identity officer.id --case 2024/17 --operator "A. Berg"
     archivolt export jm.csv --format jsonl --out - --rows --profile legal
 
-The folder appears under its name when it is complete; until then it is called DIR.partial. It always holds messages.jsonl, whose fields are described in docs/format/jsonl.md, and manifest.json, by which archivolt verify sees that nothing was changed (docs/format/manifest.md).`
+The folder appears under its name when it is complete; until then it is called DIR.partial. It always holds messages.jsonl, whose fields are described in docs/format/jsonl.md, and manifest.json, by which archivolt verify sees that nothing was changed (docs/format/manifest.md). Of an archive of archivoltd it also holds ledger.jsonl, which ties every record to the archive's signed ledger.`
 }
 
 func (c *exportCmd) Run(a *app) error { return c.run(a, formats()) }
@@ -124,6 +124,10 @@ func (c *exportCmd) toFolder(a *app, src *archive.Archive, f *message.Filter, ch
 	if err != nil {
 		return err
 	}
+	if out.evidence, err = newEvidenceFile(a.ctx, src, folder); err != nil {
+		return err
+	}
+	defer out.evidence.end()
 	counted := &tally{src, map[string]int64{}}
 	account, err := c.write(a, counted, f, out)
 	if err != nil {
@@ -133,7 +137,9 @@ func (c *exportCmd) toFolder(a *app, src *archive.Archive, f *message.Filter, ch
 	if settled != nil && problem.ClassOf(settled) != problem.Partial {
 		return settled // nothing opened: no export
 	}
-	manifest, signature, err := folder.builder.Manifest(c.manifest(counted, account), c.key)
+	m := c.manifest(counted, account)
+	out.evidence.describe(&m)
+	manifest, signature, err := folder.builder.Manifest(m, c.key)
 	if err != nil {
 		return err
 	}
@@ -148,6 +154,7 @@ func (c *exportCmd) toFolder(a *app, src *archive.Archive, f *message.Filter, ch
 		return c.describe(err)
 	}
 	c.noteFiles(a, folder.names)
+	out.evidence.note(a)
 	return settled
 }
 
@@ -229,18 +236,20 @@ func (c *exportCmd) describe(err error) error {
 
 // writers are the formats of one export at work.
 type writers struct {
-	records []recordWriter
-	slices  []sliceWriter
-	zone    *time.Location // of the days of slices
+	records  []recordWriter
+	slices   []sliceWriter
+	zone     *time.Location // of the days of slices
+	evidence *evidenceFile  // nil where there is none
 }
 
-func (w *writers) record(r *export.Record) error {
+// record writes a record, made of the rows that came from origins.
+func (w *writers) record(r *export.Record, origins ...message.Origin) error {
 	for _, out := range w.records {
 		if err := out.Write(r); err != nil {
 			return err
 		}
 	}
-	return nil
+	return w.evidence.add(origins)
 }
 
 func (w *writers) slice(s *export.Slice) error {
@@ -260,7 +269,7 @@ func (w *writers) close() error {
 	for _, out := range w.slices {
 		all = append(all, out.Close())
 	}
-	return errors.Join(all...)
+	return errors.Join(append(all, w.evidence.close())...)
 }
 
 func (c *exportCmd) write(a *app, src *tally, f *message.Filter, out *writers) (*review.Account, error) {
@@ -269,7 +278,7 @@ func (c *exportCmd) write(a *app, src *tally, f *message.Filter, out *writers) (
 		slicer := export.NewSlicer(out.zone, out.slice)
 		account, err := review.Utterances(a.ctx, src, f, func(u *transcript.Utterance) error {
 			r = export.Utterance(u)
-			if err := out.record(&r); err != nil || len(out.slices) == 0 {
+			if err := out.record(&r, u.Origins...); err != nil || len(out.slices) == 0 {
 				return err
 			}
 			return slicer.Add(u)
@@ -290,7 +299,7 @@ func (c *exportCmd) write(a *app, src *tally, f *message.Filter, out *writers) (
 			}
 		}
 		r = export.Row(m)
-		return out.record(&r)
+		return out.record(&r, m.Origin())
 	})
 	return &account, errors.Join(err, out.close())
 }

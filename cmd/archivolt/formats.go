@@ -91,7 +91,7 @@ func formatHelp() string {
 // mayReplace tells whether --overwrite may delete a file of this name: those
 // that exports have.
 func mayReplace(name string) bool {
-	return name == proof.ManifestName || name == proof.SignatureName || strings.HasPrefix(name, "messages.") ||
+	return name == proof.ManifestName || name == proof.SignatureName || name == proof.LedgerName || strings.HasPrefix(name, "messages.") ||
 		strings.HasSuffix(name, ".rsmf") || strings.HasSuffix(name, ".eml") ||
 		strings.HasPrefix(name, "messages-") && strings.HasSuffix(name, ".pdf")
 }

@@ -2,14 +2,19 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"archivolt/internal/capture/capturetest"
+	"archivolt/internal/ledger"
 	"archivolt/internal/testenv"
 )
 
@@ -68,7 +73,9 @@ func TestOwnArchive(t *testing.T) {
 		{"show archive.db --private-key officer.id --with anna@example.org --with ben@example.org", 0, []string{"Not yet!", "corrects id2", "reaction to id1"}, []string{"4 messages shown"}},
 		{"show archive.db --private-key officer.id --room ops@conference.example.org", 0, []string{"room ops@conference.example.org", "anna@example.org: the yard is closed"}, []string{"only records of the rooms named were opened", "3 rows: 3 opened", "1 message shown"}},
 		{"export archive.db --private-key officer.id --format csv --format html --format rsmf --out case", 0, nil, []string{"wrote case"}},
-		{"verify case", 0, []string{"intact as the manifest says"}, nil},
+		{"verify case", 0, []string{"intact as the manifest says", "12 stored records, 12 of them in its ledger by the checkpoint of 20", "signer is not checked", "12 with the text that was committed to"}, nil},
+		{"verify case --signer state/checkpoint.pub", 0, []string{"signed by the archive's key; 12 with"}, nil},
+		{"export archive.db --private-key officer.id --format jsonl --rows --out rows --user carl@example.net", 0, nil, []string{"1 record tied"}},
 		{"verify archive.db", 0, []string{"archive.db: consistent; signer not checked; freshness not proven\n", "19 entries, 12 records under 1 data key", "records at the end may have been cut off together with their checkpoint"}, nil},
 		{"verify archive.db --signer state/checkpoint.pub --anchor anchors.txt --private-key officer.id", 0, []string{"archive.db: consistent; signed by the archive's key; complete until 20", "12 records opened, and what they hold is what was committed to"}, nil},
 		{"verify .", 0, []string{"archive.db: consistent"}, nil},
@@ -137,5 +144,133 @@ func TestKindsOfPrivateKey(t *testing.T) {
 	}
 	if _, stderr, code := runApp(t, "", "check", "archive.db", "--private-key", "sealed.id"); code != 11 {
 		t.Errorf("exit %d, %s", code, stderr)
+	}
+}
+
+// TestEvidence has both verifiers look at the evidence of an export, as it is
+// and changed.
+func TestEvidence(t *testing.T) {
+	python := testenv.Python(t, "cryptography")
+	scripts := filepath.Join(testenv.Root(t), "contrib", "verify")
+	p := ownArchive(t)
+	other := capturetest.New(t)
+	other.ID = ledger.ID{7}
+	other.SealForFile(t, "officer.id.pub")
+	s := &capturetest.Server{Now: time.Date(2026, 3, 1, 9, 0, 2, 0, time.UTC)}
+	s.Chat(anna, carl, "in another ledger", "")
+	other.Run(t, s.Copies())
+	export := func(out string, more ...string) {
+		t.Helper()
+		if _, stderr, code := runApp(t, "", append([]string{"export", "archive.db", "--also", other.Archive(), "--private-key", "officer.id", "--format", "jsonl", "--out", out}, more...)...); code != 0 {
+			t.Fatalf("exit %d, %s", code, stderr)
+		}
+	}
+	export("all")
+	export("again")
+	export("rows", "--rows")
+	export("some", "--user", ben, "--identity", "officer.id")
+	for _, name := range []string{"ledger.jsonl", "manifest.json"} {
+		if readFile(t, "all/"+name) != readFile(t, "again/"+name) {
+			t.Errorf("two exports differ in %s", name)
+		}
+	}
+	ours := func(folder string) (string, int) {
+		out, stderr, code := runApp(t, "", "verify", folder, "--signer", "state/checkpoint.pub", "--signer", other.VerifierFile())
+		return out + stderr, code
+	}
+	theirs := func(script, folder string, more ...string) (string, int) {
+		out, err := exec.Command(python, append([]string{filepath.Join(scripts, script), folder}, more...)...).CombinedOutput()
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			return string(out), exit.ExitCode()
+		}
+		return string(out), 0
+	}
+	signers := []string{"--signer", p.VerifierFile(), "--signer", other.VerifierFile()}
+	for folder, records := range map[string]int{"all": 13, "rows": 13, "some": 10} {
+		if out, code := ours(folder); code != 0 || strings.Count(out, "signed by the archive's key") != 2 {
+			t.Errorf("%s: exit %d, %s", folder, code, out)
+		}
+		if out, code := theirs("archivolt_verify.py", folder); code != 0 {
+			t.Errorf("%s: exit %d, %s", folder, code, out)
+		}
+		want := fmt.Sprintf("%s: %d records; %d in the ledger; %d with the text committed to; checkpoint signer trusted", folder, records, records, records)
+		if out, code := theirs("archivolt_ledger.py", folder, signers...); code != 0 || !strings.HasPrefix(out, want) {
+			t.Errorf("%s: exit %d, %s, want %s", folder, code, out, want)
+		}
+	}
+
+	lines := strings.SplitAfter(readFile(t, "all/ledger.jsonl"), "\n")
+	field := func(line, name string) string {
+		var e map[string]any
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(e[name])
+	}
+	for name, change := range map[string]func() string{
+		"another text":        func() string { return strings.Replace(lines[0], field(lines[0], "plain"), field(lines[2], "plain"), 1) },
+		"another key":         func() string { return strings.Replace(lines[0], field(lines[0], "key"), field(lines[2], "key"), 1) },
+		"another entry":       func() string { return strings.Replace(lines[0], field(lines[0], "entry"), field(lines[2], "entry"), 1) },
+		"another number":      func() string { return strings.Replace(lines[0], `"index":`, `"index":1`, 1) },
+		"no proof's hashes":   func() string { return lines[0][:strings.Index(lines[0], `"proof":`)] + "\"proof\":[]}\n" },
+		"twice":               func() string { return lines[0] + lines[0] },
+		"missing":             func() string { return "" },
+		"of no message":       func() string { return strings.Replace(lines[0], `"message":1`, `"message":2`, 1) },
+		"one of key and text": func() string { return strings.Replace(lines[0], `"`+field(lines[0], "plain")+`"`, "null", 1) },
+		"no JSON":             func() string { return "x\n" },
+	} {
+		text := change() + strings.Join(lines[1:], "")
+		rewrite(t, "all", "changed", text)
+		if out, code := ours("changed"); code != 13 || !strings.Contains(out, "changed/ledger.jsonl:") {
+			t.Errorf("%s: exit %d, %s", name, code, out)
+		}
+		if out, code := theirs("archivolt_verify.py", "changed"); code != 0 {
+			t.Errorf("%s: the manifest fits, and yet exit %d, %s", name, code, out)
+		}
+		if out, code := theirs("archivolt_ledger.py", "changed", signers...); code != 13 {
+			t.Errorf("%s: exit %d, %s", name, code, out)
+		}
+	}
+	rewrite(t, "all", "changed", lines[0])
+	if out, code := ours("changed"); code != 13 {
+		t.Errorf("cut off: exit %d, %s", code, out)
+	}
+	if out, code := theirs("archivolt_ledger.py", "changed"); code != 13 {
+		t.Errorf("cut off: exit %d, %s", code, out)
+	}
+	// A verifier of the same archive under another key.
+	forged := capturetest.New(t)
+	forged.Run(t)
+	if out, stderr, code := runApp(t, "", "verify", "all", "--signer", forged.VerifierFile()); code != 13 || !strings.Contains(stderr, "is not signed by the verifier that is trusted") {
+		t.Errorf("exit %d, %s, %s", code, out, stderr)
+	}
+	if out, code := theirs("archivolt_ledger.py", "all", "--signer", forged.VerifierFile()); code != 13 {
+		t.Errorf("exit %d, %s", code, out)
+	}
+}
+
+// rewrite makes a copy of an export with another ledger.jsonl, and a manifest
+// that fits it: whoever does not sign can.
+func rewrite(t *testing.T, from, to, text string) {
+	t.Helper()
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	old := readFile(t, from+"/ledger.jsonl")
+	manifest := readFile(t, from+"/manifest.json")
+	for _, r := range [][2]string{
+		{fmt.Sprintf(`"bytes": %d,`, len(old)), fmt.Sprintf(`"bytes": %d,`, len(text))},
+		{fmt.Sprintf("%x", sha256.Sum256([]byte(old))), fmt.Sprintf("%x", sha256.Sum256([]byte(text)))},
+	} {
+		if !strings.Contains(manifest, r[0]) {
+			t.Fatalf("the manifest lacks %s", r[0])
+		}
+		manifest = strings.Replace(manifest, r[0], r[1], 1)
+	}
+	for name, content := range map[string]string{"manifest.json": manifest, "ledger.jsonl": text, "messages.jsonl": readFile(t, from+"/messages.jsonl")} {
+		if err := os.WriteFile(filepath.Join(to, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -43,6 +43,18 @@ type verified struct {
 	Files       int            `json:"files"`
 	Records     proof.ByStatus `json:"records"`
 	Count       int64          `json:"count"`
+	Ledgers     []provenLedger `json:"ledgers,omitempty"`
+}
+
+// provenLedger is what was shown of one archive of ours.
+type provenLedger struct {
+	Archive        string `json:"archive"`
+	CheckpointSize *int64 `json:"checkpoint_entries"`
+	CheckpointTime string `json:"checkpoint_time"`
+	SignerChecked  bool   `json:"signer_checked"`
+	Records        int64  `json:"records"`
+	InLedger       int64  `json:"in_ledger"`
+	Committed      int64  `json:"with_committed_text"`
 }
 
 // signers are the verifiers that --signer names.
@@ -103,7 +115,7 @@ func (c *verifyCmd) export(a *app, trusted signers) error {
 	if err := c.onlyForArchives(); err != nil {
 		return err
 	}
-	r, err := proof.Verify(a.ctx, c.Path, trusted.exports)
+	r, err := proof.Verify(a.ctx, c.Path, trusted.exports, trusted.checkpoints...)
 	if err != nil {
 		return err
 	}
@@ -112,6 +124,13 @@ func (c *verifyCmd) export(a *app, trusted signers) error {
 		Files: len(m.Files), Records: m.Records.Status, Count: m.Records.Count}
 	if key := m.SignerKey(); key != nil {
 		v.Signer, v.Fingerprint = identity.Text(key), identity.Fingerprint(key)
+	}
+	for _, l := range r.Ledgers {
+		p := provenLedger{Archive: l.Archive, SignerChecked: l.Signed, Records: l.Records, InLedger: l.Proven, Committed: l.Opened}
+		if l.Checkpoint != nil {
+			p.CheckpointSize, p.CheckpointTime = &l.Checkpoint.Size, instant(l.Checkpoint.Time)
+		}
+		v.Ledgers = append(v.Ledgers, p)
 	}
 	if a.json {
 		return printJSON(a.out, v)
@@ -122,6 +141,9 @@ func (c *verifyCmd) export(a *app, trusted signers) error {
 		fmt.Fprintf(&b, "  signed by %s, fingerprint %s\n", v.Signer, v.Fingerprint)
 	}
 	fmt.Fprintf(&b, "  %s in %s\n", counted(m.Records.Count, "record"), counted(int64(len(m.Files)), "file"))
+	for _, l := range v.Ledgers {
+		l.describe(&b)
+	}
 	if err := writeAll(a.out, b.Bytes()); err != nil {
 		return err
 	}
@@ -129,4 +151,19 @@ func (c *verifyCmd) export(a *app, trusted signers) error {
 		a.warn("anybody can sign an export: this does not show who did", "add --signer FILE, with the verifier that you have from the signer and not from whoever brought the export")
 	}
 	return nil
+}
+
+// describe says it to a person.
+func (l *provenLedger) describe(b *bytes.Buffer) {
+	fmt.Fprintf(b, "  archive %s: %s, %s of them in its ledger", l.Archive, counted(l.Records, "stored record"), thousands(l.InLedger))
+	if l.CheckpointSize != nil {
+		signer := "whose signer is not checked: add --signer with its checkpoint.pub"
+		if l.SignerChecked {
+			signer = "signed by the archive's key"
+		}
+		fmt.Fprintf(b, " by the checkpoint of %s, %s", l.CheckpointTime, signer)
+	} else {
+		fmt.Fprint(b, ", for which there is no checkpoint")
+	}
+	fmt.Fprintf(b, "; %s with the text that was committed to\n", thousands(l.Committed))
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Verifies an export of Archivolt, as docs/format/manifest.md of the project says.
 
-Needs Python 3.8 and the package cryptography (Debian: python3-cryptography).
+Needs Python 3.8 and the package cryptography (Debian: python3-cryptography). ledger.jsonl is for archivolt_ledger.py.
 Exit codes: 0 intact, 13 not, 2 called wrongly, 1 the folder cannot be read.
 """
 import argparse, base64, datetime, hashlib, json, os, re, stat, sys
@@ -29,11 +29,12 @@ key32 = lambda v: text(v) and unbase64(v, 32)
 name = lambda v: text(v) and re.fullmatch(r"(?!\.)[A-Za-z0-9._@-]{1,255}", v) and v not in ("manifest.json", "manifest.sig")
 instant = lambda v: text(v) and re.fullmatch("[0-9]{4}(-[0-9]{2}){2}T([0-9]{2}:){2}[0-9]{2}Z", v) and datetime.datetime.fromisoformat(v[:-1])
 sha256 = lambda v: text(v) and re.fullmatch("[0-9a-f]{64}", v)
+ident, ARCHIVE = lambda v: text(v) and re.fullmatch("[0-9a-f]{32}", v), {"name": text, "description": text, "rows": number}
 by_status = {s: number for s in STATUS}
 FIELDS = {
     "format": lambda v: v == "archivolt-export/1", "tool": {"name": text, "version": text},
     "as_of": maybe(instant), "case": maybe(text), "reason": maybe(text), "operator": maybe(text),
-    "archives": [{"name": text, "description": text, "rows": number}],
+    "archives": [lambda v: fits(v, ARCHIVE) or fits(v, dict(ARCHIVE, ledger={"archive": ident, "checkpoint": maybe(text)}))],
     "filter": {"users": [text], "with": [text], "rooms": [text], "since": maybe(text), "until": maybe(text),
                "words": [text], "fast": flag, "rows": flag},
     "time_zone": text, "counts": {"rows": by_status, "messages": maybe(number), "unreadable": maybe(number), "copies": maybe(number),
@@ -53,8 +54,8 @@ def parse_manifest(raw):
         need(fits(m, FIELDS) and form.encode("utf-8") == raw, "manifest.json", "this is no manifest")
     except (ValueError, RecursionError):
         raise Wrong("manifest.json", "this is no manifest") from None
-    names, r = [f["name"] for f in m["files"]], m["records"]
-    need(names == sorted(set(names)) and "messages.jsonl" in names and sum(r["status"].values()) == r["count"],
+    names, r, ledgers = [f["name"] for f in m["files"]], m["records"], {"ledger" in a for a in m["archives"]} or {False}
+    need(names == sorted(set(names)) and "messages.jsonl" in names and sum(r["status"].values()) == r["count"] and ledgers == {"ledger.jsonl" in names},
          "manifest.json", "its files or records do not fit together")
     return m
 def open_file(folder, file):
