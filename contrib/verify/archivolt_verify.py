@@ -28,9 +28,8 @@ maybe = lambda rule: lambda v: v is None or rule(v)
 key32 = lambda v: text(v) and unbase64(v, 32)
 name = lambda v: text(v) and re.fullmatch(r"(?!\.)[A-Za-z0-9._@-]{1,255}", v) and v not in ("manifest.json", "manifest.sig")
 instant = lambda v: text(v) and re.fullmatch("[0-9]{4}(-[0-9]{2}){2}T([0-9]{2}:){2}[0-9]{2}Z", v) and datetime.datetime.fromisoformat(v[:-1])
-sha256 = lambda v: text(v) and re.fullmatch("[0-9a-f]{64}", v)
-ident, ARCHIVE = lambda v: text(v) and re.fullmatch("[0-9a-f]{32}", v), {"name": text, "description": text, "rows": number}
-by_status = {s: number for s in STATUS}
+sha256, ident = (lambda v, digits=digits: text(v) and re.fullmatch("[0-9a-f]{%d}" % digits, v) for digits in (64, 32))
+ARCHIVE, by_status = {"name": text, "description": text, "rows": number}, {s: number for s in STATUS}
 FIELDS = {
     "format": lambda v: v == "archivolt-export/1", "tool": {"name": text, "version": text},
     "as_of": maybe(instant), "case": maybe(text), "reason": maybe(text), "operator": maybe(text),

@@ -84,8 +84,10 @@ func (o *own) narrow(people, rooms []string) (opened, shut int) {
 }
 
 // tokensOf are the tokens of addresses as people write them, in each form that
-// the archive may have them in.
+// the archive may have them in, and that of an unknown participant, who may be
+// any of them.
 func tokensOf(key *seal.Epoch, addresses []string) (tokens []uint64) {
+	tokens = append(tokens, store.TokenNumber([ledger.TokenSize]byte(key.Token(seal.Unknown))))
 	for _, a := range addresses {
 		bare := message.Pattern(a)
 		for _, form := range []string{bare, message.Escape(bare)} {
