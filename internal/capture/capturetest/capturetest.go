@@ -157,8 +157,11 @@ func (p *Place) await(t testing.TB, connection string) {
 		}
 		found := false
 		err = r.Others(context.Background(), func(e *store.Entry) error {
-			found = found || strings.Contains(string(e.Other), "connection "+connection)
-			return nil
+			entry, err := ledger.Parse(e.Other, p.ID)
+			if event, ok := entry.(*ledger.Event); ok && event.Name == ledger.Connected && event.Detail == connection {
+				found = true
+			}
+			return err
 		})
 		if err := errors.Join(err, r.Close()); err != nil {
 			t.Fatal(err)
