@@ -45,7 +45,7 @@ type cli struct {
 	Show   showCmd   `cmd:"" help:"Show a conversation as a person would read it."`
 	Export exportCmd `cmd:"" help:"Write messages to files."`
 
-	Verify   verifyCmd   `cmd:"" help:"Check that an export was not changed, and who signed it."`
+	Verify   verifyCmd   `cmd:"" help:"Check that an export or an archive of archivoltd was not changed, and who signed it."`
 	Identity identityCmd `cmd:"" help:"Make the officer's identity, which opens archives and signs exports, and look at it."`
 }
 
@@ -119,7 +119,7 @@ func (a *app) run(args []string) (code int) {
 	}()
 	parser, err := kong.New(&c,
 		kong.Name("archivolt"),
-		kong.Description("Opens the encrypted message archive of Cisco IM and Presence with the compliance officer's private key.\n\n"+
+		kong.Description("Opens the encrypted message archive of Cisco IM and Presence, and archives of archivoltd, with the compliance officer's private key.\n\n"+
 			"First steps:\n\n    archivolt demo"),
 		kong.Vars{"version": "archivolt " + versionText(), "formats": formatNames(), "formatHelp": formatHelp()},
 		kong.Writers(a.out, a.err),

@@ -16,7 +16,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"archivolt/internal/capture/capturetest"
+	"archivolt/internal/ledger"
 	"archivolt/internal/testenv"
 )
 
@@ -223,6 +229,25 @@ var proofMistakes = []mistake{
 	{"an export whose manifest was changed", "verify false"},
 }
 
+var ownMistakes = []mistake{
+	{"no identity", "users own.db"},
+	{"the identity of somebody for whom it is not sealed", "users own.db --private-key stranger.txt"},
+	{"a damaged identity of age", "users own.db --private-key age.txt"},
+	{"an identity of an older version, without a decryption key", "users own.db --private-key officer.id"},
+	{"the public half of an identity", "users own.db --private-key officer.id.pub"},
+	{"an encrypted identity without a passphrase", "users own.db --private-key sealed.id"},
+	{"one of ours and one of Cisco's together", "users own.db --also some.csv"},
+	{"an address with `*`, to be looked up", "users own.db --fast --user a@*"},
+	{"a copy that is cut off", "users cut.db"},
+	{"the officer's verifier in place of the archive's", "verify own.db --signer officer.id.pub"},
+	{"some text in place of the archive's verifier", "verify own.db --signer note.txt"},
+	{"some text in place of an anchor", "verify own.db --anchor note.txt"},
+	{"the anchor of another archive", "verify own.db --anchor other.anchor"},
+	{"an archive in which a record was changed", "verify changed.db"},
+	{"an archive of Cisco's, to be verified", "verify some.csv"},
+	{"an anchor for an export", "verify signed --anchor other.anchor"},
+}
+
 // TestMistakes runs every mistake and compares what is said with the table in
 // docs/mistakes.md, which people review and read.
 func TestMistakes(t *testing.T) {
@@ -236,7 +261,7 @@ func TestMistakes(t *testing.T) {
 	for _, section := range []struct {
 		name  string
 		cases []mistake
-	}{{"private", privateMistakes}, {"keyfile", keyFileMistakes}, {"public", publicMistakes}, {"value", valueMistakes}, {"archive", archiveMistakes}, {"proof", proofMistakes}} {
+	}{{"private", privateMistakes}, {"keyfile", keyFileMistakes}, {"public", publicMistakes}, {"value", valueMistakes}, {"archive", archiveMistakes}, {"proof", proofMistakes}, {"own", ownMistakes}} {
 		var table strings.Builder
 		table.WriteString("| you gave | archivolt says | exit |\n|---|---|---|\n")
 		for _, m := range section.cases {
@@ -465,6 +490,7 @@ func makeMistakes(t *testing.T) {
 	write("typo.yaml", "profiles:\n  legal:\n    archiv: jm.csv\n")
 	write("left.partial", "")
 	makeProofMistakes(t, write)
+	makeOwnMistakes(t, write)
 }
 
 // makeProofMistakes makes exports and identities that are wrong. All keys are
@@ -489,6 +515,34 @@ func makeProofMistakes(t *testing.T, write func(name, content string)) {
 		t.Fatal(err)
 	}
 	write("false/manifest.json", strings.Replace(readFile(t, "false/manifest.json"), `"reason": null`, `"raison": null`, 1))
+}
+
+// makeOwnMistakes makes archives of ours that are wrong.
+func makeOwnMistakes(t *testing.T, write func(name, content string)) {
+	t.Helper()
+	p, other := capturetest.New(t), capturetest.New(t)
+	other.ID = ledger.ID{7}
+	s := &capturetest.Server{Numbered: true, Now: time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)}
+	s.Chat("anna@example.org", "carl@example.net", "hello", "")
+	p.Run(t, s.Copies())
+	other.Run(t)
+	archive := readFile(t, p.Archive())
+	write("own.db", archive)
+	// Alice's key of RFC 7748 section 6.1.
+	write("stranger.txt", "AGE-SECRET-KEY-1WURK6ZNNRZJH60QKC9E9RVNXGH05CTU8A0QFJ243WLA628DE9S4QRFH26J\n")
+	write("cut.db", archive[:len(archive)/2])
+	write("other.anchor", readFile(t, other.Anchor()))
+	conn, err := sqlite.OpenConn(p.Archive(), sqlite.OpenReadWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sqlitex.ExecuteScript(conn, "UPDATE records SET time = time + 60000", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	write("changed.db", readFile(t, p.Archive()))
 }
 
 // sealedIdentity is that of RFC 8032 under "correct horse", an

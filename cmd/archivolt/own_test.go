@@ -83,7 +83,7 @@ func TestOwnArchive(t *testing.T) {
 		{"verify archive.db --anchor officer.id.pub", 1, nil, []string{"officer.id.pub: this is no file of signed checkpoints"}},
 		{"verify case --anchor anchors.txt", 2, nil, []string{"--anchor: an export is verified without it"}},
 		{"verify officer.id", 1, nil, []string{"neither the folder of an export nor an archive"}},
-		{"check archive.db --private-key officer.id.pub", 1, nil, []string{"officer.id.pub: this is an Archivolt verifier"}},
+		{"check archive.db --private-key officer.id.pub", 1, nil, []string{"officer.id.pub: this is the public half of an identity"}},
 	} {
 		out, stderr, code := runApp(t, "", strings.Split(c.args, " ")...)
 		if code != c.code {

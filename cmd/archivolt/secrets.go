@@ -194,10 +194,12 @@ func (f *privateFlags) openIdentities(a *app) ([]age.Identity, error) {
 			a.warnIfShared(name, "this identity")
 			text, _ := keys.DecodeText(data) // Identify has found it to be text
 			if _, err = seal.Identities([]string{string(text.Data)}, nil); err != nil {
-				err = problem.New(problem.Failed, name, err.Error(), "restore the file from a copy")
+				err = problem.New(problem.Failed, name, "this identity of age is damaged", "restore the file from a copy")
 			} else {
 				secrets = append(secrets, string(text.Data))
 			}
+		case keys.Verifier:
+			err = problem.New(problem.Failed, name, "this is the public half of an identity, which opens nothing", "pass the identity itself, whose name lacks the ending .pub")
 		default:
 			var found []*keys.Private
 			if found, err = f.openPrivate(a, name, data, &passphrases); err == nil {

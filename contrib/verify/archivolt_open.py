@@ -31,13 +31,12 @@ def age_decrypt(file, secret):  # one X25519 recipient, one chunk (age-encryptio
     return ChaCha20Poly1305(hkdf(file_key, payload[:16], b"payload")).decrypt(bytes(11) + b"\x01", payload[16:], None)
 
 v = json.load(open(sys.argv[1], encoding="utf-8"))
-r, archive, entries = v["record"], bytes.fromhex(v["archive"]), [b64(e) for e in v["entries"]]
+r, archive, entries, source = v["record"], bytes.fromhex(v["archive"]), [b64(e) for e in v["entries"]], v["record"]["source"].encode()
 data_key = age_decrypt(b64(v["wrap"]), bech32(v["identity"]))
 derive = lambda purpose: hkdf(data_key, archive + v["epoch"].to_bytes(8, "big"), b"archivolt v1 " + purpose)
 need(derive(b"key commitment").hex() == v["key_commitment"], "the data key is another than the ledger speaks of")
 tokens = b"".join(sorted(mac(derive(b"token"), p.encode())[:8] for p in r["participants"]))
-source, time = r["source"].encode(), r["time"]
-clear = number(v["epoch"]) + field(source) + number(r["number"]) + number(time) + field(tokens)
+clear = number(v["epoch"]) + field(source) + number(r["number"]) + number(r["time"]) + field(tokens)
 sealed = b64(r["sealed"])
 plain = AESGCM(derive(b"content")).decrypt(sealed[:12], sealed[12:], field(b"archivolt record v1") + field(archive) + clear)
 need(plain[:2] == b"\x01" + r["direction"].encode(), "the version or direction")
