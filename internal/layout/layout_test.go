@@ -44,8 +44,9 @@ var rooms = map[string][]string{
 	"internal/cisco/sqlserver/tdstest": { // plays SQL Server; for tests alone
 		"zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"},
 	"internal/cisco/sqlite":     {"problem", "cisco", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"},
-	"internal/cisco/sample":     {},                                                                                                 // shares nothing with the reader it tests
-	"internal/cisco/sourcetest": {"cisco", "cisco/sample", "testenv", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"}, // for tests only
+	"internal/cisco/write":      {"problem", "stanza", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex", "github.com/jackc/pgx/v5/pgconn"}, // shares no cipher with the reader
+	"internal/cisco/sample":     {},                                                                                                                    // shares nothing with the reader it tests
+	"internal/cisco/sourcetest": {"cisco", "cisco/sample", "testenv", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"},                    // for tests only
 	"internal/archive": {"problem", "message", "cisco", "cisco/bacpac", "cisco/csvfile", "cisco/oracle", "cisco/postgres", "cisco/sqlite", "cisco/sqlserver",
 		"stanza", "seal", "ledger", "store", "store/sqlite", "filippo.io/age"},
 	"internal/export":              {"problem", "message", "transcript"},
@@ -71,7 +72,7 @@ var rooms = map[string][]string{
 }
 
 // testOnly may be imported by test files alone.
-var testOnly = []string{"testenv", "cisco/sample", "cisco/sourcetest", "store/sqlite", "store/storetest", "transcript", "review", "audit", "ledger", "seal", "capture/capturetest", "xmpp", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid",
+var testOnly = []string{"testenv", "archive", "cisco", "message", "problem", "cisco/sample", "cisco/sourcetest", "store/sqlite", "store/storetest", "transcript", "review", "audit", "ledger", "seal", "capture/capturetest", "xmpp", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid",
 	"cisco/sqlserver/tdstest", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex", "github.com/sqlc-dev/teesql/parser", "github.com/santhosh-tekuri/jsonschema/v6", "github.com/jackc/pgx/v5/pgconn",
 	"export", "xmpp", "golang.org/x/net/html", "stanza", "filippo.io/age", "golang.org/x/mod/sumdb/tlog", "go.yaml.in/yaml/v3"}
 
