@@ -64,6 +64,7 @@ var rooms = map[string][]string{
 	"internal/audit":               {"problem", "ledger", "seal", "store", "filippo.io/age"},
 	"internal/proof":               {"problem", "ledger", "golang.org/x/mod/sumdb/tlog"},
 	"internal/identity":            {"problem", "keys", "filippo.io/age", "filippo.io/age/armor"},
+	"internal/keystore":            {"problem", "durable", "keys", "cisco", "filippo.io/age", "golang.org/x/crypto/argon2"},
 	"internal/config":              {"problem", "go.yaml.in/yaml/v3"},
 	"internal/xmpp":                {"problem"},
 	"contrib/prosody":              {}, // Lua, and its tests
