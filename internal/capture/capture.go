@@ -51,7 +51,7 @@ type Config struct {
 	Log           *slog.Logger
 
 	EpochAge        time.Duration // after which a new data key is made; 0 for 24 h
-	EpochRecords    int           // likewise; 0 for seal.MaxRecords
+	EpochRecords    int           // likewise, with the next delivery; 0 for seal.MaxRecords less what one brings at most
 	CheckpointEvery time.Duration // 0 for a minute
 	HeartbeatEvery  time.Duration // 0 for an hour
 	SpoolBytes      int64         // 0 for spool.DefaultMax
@@ -71,7 +71,7 @@ func (c *Config) setDefaults() {
 	orDefault(&c.CheckpointEvery, time.Minute)
 	orDefault(&c.HeartbeatEvery, time.Hour)
 	if c.EpochRecords == 0 {
-		c.EpochRecords = seal.MaxRecords
+		c.EpochRecords = seal.MaxRecords - 16*maxCopies
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()

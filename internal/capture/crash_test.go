@@ -20,6 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
+
 	"archivolt/internal/ledger"
 )
 
@@ -71,7 +73,15 @@ func crashChild(dir string) {
 			select {}
 		}
 	}
-	s, err := Start(cfg, p.sink(t))
+	var s *Service
+	if secret, failed := os.ReadFile(filepath.Join(dir, "officer.id")); failed == nil { // Cisco's format: the daemon has a keystore
+		if p.officer, err = age.ParseX25519Identity(string(secret)); err != nil {
+			die(err)
+		}
+		s, err = StartTable(cfg, p.table(t), p.unlocked())
+	} else {
+		s, err = Start(cfg, p.sink(t))
+	}
 	if err != nil {
 		die(err)
 	}

@@ -143,8 +143,13 @@ func (z *sealer) take(list []delivery) error {
 	s := z.s
 	list = z.inTurn(list)
 	for len(list) > 0 {
+		if err := z.ready(s.cfg.now()); err != nil {
+			z.refuseThese(list, err)
+			return err
+		}
 		entries, marks, dropped, gaps, err := z.sealAll(list)
 		if err != nil {
+			z.refuseThese(list, err)
 			return err
 		}
 		last, err := s.spool.Append(entries...)
@@ -177,8 +182,8 @@ func (z *sealer) take(list []delivery) error {
 	return nil
 }
 
-// sealAll seals the copies of deliveries. Nothing of the sealer changes but
-// its epoch: what cannot be appended is as if it had not come.
+// sealAll seals the copies of deliveries. What cannot be appended is as if it
+// had not come.
 func (z *sealer) sealAll(list []delivery) (entries [][]byte, marks map[string]uint64, dropped, gaps uint64, err error) {
 	s := z.s
 	marks = map[string]uint64{}
@@ -215,9 +220,6 @@ func (z *sealer) sealAll(list []delivery) (entries [][]byte, marks map[string]ui
 					entries = append(entries, encode(event.Append(nil, s.id)))
 				}
 				marks[h.Source] = h.Number
-			}
-			if err := z.ready(now); err != nil {
-				return nil, nil, 0, 0, err
 			}
 			h.Tokens = z.epoch.Tokens(z.participants(c)...)
 			sealed, record, err := z.epoch.Seal(&h, &seal.Content{Direction: c.Direction, Stanza: c.Stanza})
@@ -263,6 +265,8 @@ func (z *sealer) participants(c *xmpp.Copy) (bare []string) {
 }
 
 // ready makes a new epoch where there is none, or the last has had its time.
+// It is called before copies are sealed, never between: an epoch's records end
+// where the next one's entry stands.
 func (z *sealer) ready(now time.Time) error {
 	if z.epoch != nil && z.records < z.s.cfg.EpochRecords && now.Sub(z.began) < z.s.cfg.EpochAge {
 		return nil

@@ -1,0 +1,308 @@
+package capture
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+
+	"archivolt/internal/cisco/write"
+	"archivolt/internal/durable"
+	"archivolt/internal/ledger"
+	"archivolt/internal/problem"
+	"archivolt/internal/seal"
+	"archivolt/internal/spool"
+	"archivolt/internal/store"
+)
+
+// Table is a database with table JM, as package cisco/write fills it.
+type Table interface {
+	Head(context.Context) (write.Head, error)
+	TakeOver(context.Context) (write.Head, error)
+	Marks(context.Context) (map[string]uint64, error)
+	Append(context.Context, *write.Batch) error
+	Close() error
+}
+
+// Unlocked is what an open keystore gives: the key of the table, and what opens
+// the spool.
+type Unlocked struct {
+	Encoder *write.Encoder
+	Spool   age.Identity
+}
+
+// StartTable brings an archive in Cisco's format up. The spool is sealed to
+// cfg.Recipients, the keystore's own: without keys, while the keystore is
+// locked, what comes in waits there. The table is the service's from then on.
+func StartTable(cfg Config, table Table, keys *Unlocked) (*Service, error) {
+	cfg.setDefaults()
+	s := newService(cfg)
+	return s.start(&ciscoTable{s: s, table: table, keys: keys, epochs: map[uint64]*seal.Epoch{}})
+}
+
+// ErrLocked says that the keystore is locked: nothing goes into the table.
+var ErrLocked = errors.New("the keystore is locked")
+
+// Files of the state folder, in this format.
+const (
+	tableName  = "table.json"
+	epochsName = "epochs" // folder of the wrapped keys of the spool's last epochs
+)
+
+// tableTimeout is how long the database has for one batch.
+const tableTimeout = 2 * time.Minute
+
+// ciscoTable is an archive in Cisco's format.
+type ciscoTable struct {
+	s      *Service
+	table  Table
+	keys   *Unlocked
+	head   write.Head
+	state  tableState
+	epochs map[uint64]*seal.Epoch // open, of the spool
+}
+
+// tableState is the content of table.json.
+type tableState struct {
+	Recipients string `json:"recipients"`
+	Stopped    bool   `json:"stopped"` // in order, with nothing left in the spool
+}
+
+func (c *ciscoTable) path() string { return filepath.Join(c.s.cfg.StateDir, tableName) }
+
+func (c *ciscoTable) resume() (at position, err error) {
+	if err := os.MkdirAll(filepath.Join(c.s.cfg.StateDir, epochsName), 0o700); err != nil {
+		return at, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), tableTimeout)
+	defer cancel()
+	if c.head, err = c.table.Head(ctx); err != nil {
+		return at, err
+	}
+	if at.marks, err = c.table.Marks(ctx); err != nil {
+		return at, err
+	}
+	text, err := os.ReadFile(c.path())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return at, err
+	default:
+		if err := json.Unmarshal(text, &c.state); err != nil {
+			return at, problem.New(problem.Failed, c.path(), "this file is damaged", "restore it from its backup")
+		}
+	}
+	at.id = c.head.ID
+	at.size, at.spool, at.orderly, at.recipients = int64(c.head.Spool), c.head.Spool, c.state.Stopped, c.state.Recipients
+	c.state.Recipients = fingerprints(c.s.cfg.Recipients)
+	at.epoch, err = c.readEpochs(at.id)
+	return at, err
+}
+
+func (c *ciscoTable) save() error {
+	content, err := json.MarshalIndent(&c.state, "", "  ")
+	if err != nil {
+		return err
+	}
+	return replace(c.path(), append(content, '\n'))
+}
+
+func (c *ciscoTable) takeOver() (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), tableTimeout)
+	defer cancel()
+	spool := c.head.Spool
+	if c.head, err = c.table.TakeOver(ctx); err != nil {
+		return err
+	}
+	if c.head.Spool != spool {
+		return problem.New(problem.Failed, "the table", "another archivoltd is writing to it", "stop that one first: it has now been shut out; then start again")
+	}
+	return nil
+}
+
+// epochFile holds the wraps of an epoch, each behind its length.
+func (c *ciscoTable) epochFile(number uint64) string {
+	return filepath.Join(c.s.cfg.StateDir, epochsName, fmt.Sprintf("%020d.age", number))
+}
+
+// readEpochs opens the epochs that entries left in the spool may belong to, and
+// returns the last one's number.
+func (c *ciscoTable) readEpochs(id ledger.ID) (last uint64, err error) {
+	entries, err := os.ReadDir(filepath.Join(c.s.cfg.StateDir, epochsName))
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range entries {
+		digits, ours := strings.CutSuffix(e.Name(), ".age")
+		number, err := strconv.ParseUint(digits, 10, 64)
+		if !ours || err != nil {
+			continue
+		}
+		last = max(last, number)
+		if c.keys == nil {
+			continue
+		}
+		data, err := os.ReadFile(c.epochFile(number))
+		if err != nil {
+			return 0, err
+		}
+		var wraps [][]byte
+		for len(data) >= 4 && int64(binary.BigEndian.Uint32(data)) <= int64(len(data)-4) {
+			n := binary.BigEndian.Uint32(data)
+			wraps = append(wraps, data[4:4+n])
+			data = data[4+n:]
+		}
+		if c.epochs[number], err = seal.OpenEpoch(id, number, wraps, c.keys.Spool); err != nil {
+			return 0, problem.New(problem.Failed, c.epochFile(number), "this key of the spool does not open with the keystore: "+err.Error(), "restore the keystore that was in use when it was written")
+		}
+	}
+	return last, nil
+}
+
+// enter keeps the key of a new epoch, before anything of it leaves the spool.
+func (c *ciscoTable) enter(e *ledger.Epoch, wraps [][]byte) error {
+	if _, open := c.epochs[e.Number]; open {
+		return nil
+	}
+	epoch, err := seal.OpenEpoch(c.s.id, e.Number, wraps, c.keys.Spool)
+	if err != nil {
+		return problem.New(problem.Failed, spoolDir(c.s.cfg.StateDir), "what is in the spool was sealed for another keystore", "restore the keystore that was in use when it was written")
+	}
+	if err := replace(c.epochFile(e.Number), encode(wraps...)); err != nil {
+		return err
+	}
+	c.epochs[e.Number] = epoch
+	return nil
+}
+
+// leave forgets the keys of epochs of which nothing is in the spool any more.
+func (c *ciscoTable) leave(current uint64) error {
+	for number, epoch := range c.epochs {
+		if number >= current {
+			continue
+		}
+		if err := os.Remove(c.epochFile(number)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		epoch.Forget()
+		delete(c.epochs, number)
+	}
+	return nil
+}
+
+func (c *ciscoTable) put(entries []spool.Entry) error {
+	if c.keys == nil {
+		return ErrLocked
+	}
+	batch := &write.Batch{Generation: c.head.Generation, After: c.head.Spool, Spool: entries[len(entries)-1].Number, Key: c.keys.Encoder.Fingerprint(), Marks: map[string]uint64{}}
+	var copies []write.Copy
+	current := uint64(0) // epoch of the last entry
+	for _, e := range entries {
+		entry, _, rest, err := decode(e.Data, c.s.id)
+		if err != nil {
+			return err
+		}
+		switch entry := entry.(type) {
+		case *ledger.Epoch:
+			if err := c.enter(entry, rest); err != nil {
+				return err
+			}
+			current = entry.Number
+		case *ledger.Record:
+			one, err := c.open(entry, rest[0])
+			if err != nil {
+				return err
+			}
+			copies = append(copies, one)
+			batch.Marks[entry.Source] = max(batch.Marks[entry.Source], entry.Number)
+			current = entry.Epoch
+		}
+	}
+	rows, report, err := c.keys.Encoder.Rows(copies)
+	if err != nil {
+		return err
+	}
+	for _, cut := range report.Cut {
+		c.s.cfg.Log.Warn("a value was cut to what its column takes; the stanza holds it whole", "column", cut.Column, "source", cut.Source, "number", cut.Number)
+	}
+	batch.Rows = rows
+	c.s.cfg.step(stepBatchMade)
+	ctx, cancel := context.WithTimeout(context.Background(), tableTimeout)
+	defer cancel()
+	if err := c.table.Append(ctx, batch); err != nil {
+		if errors.Is(err, write.ErrFenced) {
+			return store.ErrFenced
+		}
+		return err
+	}
+	c.keys.Encoder.Stored()
+	c.head.Spool = batch.Spool
+	c.s.cfg.step(stepHeadSwapped)
+	return c.leave(current)
+}
+
+// open opens a record of the spool.
+func (c *ciscoTable) open(r *ledger.Record, sealed []byte) (write.Copy, error) {
+	epoch := c.epochs[r.Epoch]
+	if epoch == nil {
+		return write.Copy{}, fmt.Errorf("%w: the key of epoch %d of the spool is missing", errPayload, r.Epoch)
+	}
+	plain, err := epoch.Open(nil, &seal.Header{Source: r.Source, Number: r.Number, Time: r.Time, Tokens: r.Tokens}, sealed)
+	if err != nil {
+		return write.Copy{}, fmt.Errorf("%w: %w", errPayload, err)
+	}
+	content, err := seal.ParseContent(plain)
+	if err != nil {
+		return write.Copy{}, fmt.Errorf("%w: %w", errPayload, err)
+	}
+	return write.Copy{Stanza: content.Stanza, Time: time.UnixMilli(r.Time).UTC(), Direction: content.Direction, Source: r.Source, Number: r.Number}, nil
+}
+
+func (c *ciscoTable) again() (stored uint64, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), tableTimeout)
+	defer cancel()
+	head, err := c.table.Head(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if head.Generation != c.head.Generation {
+		return 0, store.ErrFenced
+	}
+	if head.Spool > c.head.Spool && c.keys != nil {
+		c.keys.Encoder.Stored() // the batch is there; only the answer was lost
+	}
+	c.head = head
+	return head.Spool, nil
+}
+
+// checkpoint notes whether this is the orderly end. There is no ledger in this
+// format, and so nothing to sign.
+func (c *ciscoTable) checkpoint(stopped bool) error {
+	if c.state.Stopped == stopped {
+		return nil
+	}
+	c.state.Stopped = stopped
+	return c.save()
+}
+
+func (c *ciscoTable) last() (size int64, at time.Time) { return 0, time.Time{} }
+
+func (c *ciscoTable) close() error { return c.table.Close() }
+
+// replace writes a file that nobody else writes: a run that was killed may have
+// left an unfinished one.
+func replace(path string, content []byte) error {
+	if err := os.Remove(path + durable.Suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return durable.Write(path, content)
+}
