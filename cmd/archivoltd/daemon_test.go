@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -54,6 +55,7 @@ type daemon struct {
 	url     string
 	officer *age.HybridIdentity
 	env     []string // beside the test's own
+	under   []string // program that runs it, with its arguments
 	cmd     *exec.Cmd
 	log     *logged
 	exited  chan struct{}
@@ -122,7 +124,8 @@ func (d *daemon) config() string { return filepath.Join(d.dir, "archivoltd.yaml"
 // start starts it and waits until it is ready.
 func (d *daemon) start() {
 	d.t.Helper()
-	d.cmd = exec.Command(os.Args[0], "run", "--config", d.config())
+	args := append(slices.Clone(d.under), os.Args[0], "run", "--config", d.config())
+	d.cmd = exec.Command(args[0], args[1:]...)
 	d.cmd.Env = append(append(os.Environ(), asDaemon+"=1"), d.env...)
 	if d.log == nil {
 		d.log = &logged{}

@@ -41,7 +41,7 @@ func (s *Service) started(at position, backlog int) (events []ledger.Event) {
 	if weak := s.cfg.Recipients.NotPostQuantum(); len(weak) > 0 {
 		s.cfg.Log.Warn("not post-quantum, because of recipients", "files", weak)
 	}
-	s.cfg.Log.Info("started", "archive", s.id, "entries", at.size, "class", s.cfg.Recipients.Class(), "found", found)
+	s.cfg.Log.Info("started", "archive", s.id.String(), "entries", at.size, "class", s.cfg.Recipients.Class(), "found", found)
 	return events
 }
 
