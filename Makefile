@@ -15,7 +15,7 @@ test:
 race:
 	$(GO) test -race -timeout 30m $(RACE)
 
-## check: format, vet (also for Windows and macOS), staticcheck, layout, module files, shell scripts, Lua
+## check: format, vet (also for Windows and macOS), staticcheck, layout, module files, alerts, shell scripts, Lua
 check:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
 	$(GO) vet ./...
@@ -25,6 +25,7 @@ check:
 	$(GO) test ./internal/layout
 	$(GO) mod tidy -diff
 	$(GO) mod verify
+	@if command -v promtool >/dev/null; then promtool check rules contrib/prometheus/archivoltd.rules.yml; else echo "skipped: promtool is not installed (Debian: prometheus)"; fi
 	@if command -v luacheck >/dev/null; then luacheck --quiet --no-color --config contrib/prosody/.luacheckrc contrib/prosody; else echo "skipped: luacheck is not installed"; fi
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/run $$(git ls-files '*.sh'); else echo "skipped: shellcheck is not installed"; fi
 

@@ -52,6 +52,7 @@ func archivoltd(t testing.TB, args ...string) (stdout, stderr string, code int) 
 type daemon struct {
 	t       testing.TB
 	dir     string
+	file    string // the configuration
 	url     string
 	officer *age.HybridIdentity
 	env     []string // beside the test's own
@@ -94,7 +95,8 @@ func newDaemon(t testing.TB, listen int, servers ...server) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{t: t, dir: t.TempDir(), url: fmt.Sprintf("http://127.0.0.1:%d", listen), officer: officer}
+	dir := t.TempDir()
+	d := &daemon{t: t, dir: dir, file: filepath.Join(dir, "archivoltd.yaml"), url: fmt.Sprintf("http://127.0.0.1:%d", listen), officer: officer}
 	write := func(name, text string) {
 		if err := os.WriteFile(filepath.Join(d.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -119,7 +121,7 @@ func newDaemon(t testing.TB, listen int, servers ...server) *daemon {
 	return d
 }
 
-func (d *daemon) config() string { return filepath.Join(d.dir, "archivoltd.yaml") }
+func (d *daemon) config() string { return d.file }
 
 // start starts it and waits until it is ready.
 func (d *daemon) start() {
