@@ -71,7 +71,7 @@ func newMachine(t *testing.T) *machine {
 	if err := os.CopyFS(filepath.Join(m.release, "contrib"), os.DirFS(contrib(t))); err != nil {
 		t.Fatal(err)
 	}
-	build := exec.Command(gotool, "build", "-o", filepath.Join(m.release, "archivolt"), "./cmd/archivolt")
+	build := exec.Command(gotool, "build", "-buildvcs=false", "-o", filepath.Join(m.release, "archivolt"), "./cmd/archivolt")
 	build.Dir = testenv.Root(t)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
