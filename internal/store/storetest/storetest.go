@@ -35,6 +35,8 @@ type Reader interface {
 	Checkpoint() ([]byte, error)
 	Tile(level int, n int64, width int) ([]byte, error)
 	Others(context.Context, func(*store.Entry) error) error
+	Wraps(context.Context) (map[uint64][][]byte, error)
+	Times(context.Context, func(index, time int64) error) error
 	Records(context.Context, store.Query, func(*store.Entry) error) error
 	Postings(context.Context, func(epoch, token uint64, indexes []int64) error) error
 	Close() error
@@ -281,6 +283,25 @@ func testAppend(t *testing.T, p Place) {
 		t.Fatal(err)
 	}
 	same(t, "the others", others, choose(g.Entries, func(e *store.Entry) bool { return e.Record == nil }))
+	wraps := map[uint64][][]byte{}
+	for _, e := range g.Entries {
+		if len(e.Wraps) > 0 {
+			wraps[e.Epoch] = e.Wraps
+		}
+	}
+	if got := must[map[uint64][][]byte](t)(r.Wraps(context.Background())); !reflect.DeepEqual(got, wraps) {
+		t.Errorf("the wraps are %x, want %x", got, wraps)
+	}
+	var times, wanted [][2]int64
+	if err := r.Times(context.Background(), func(index, time int64) error { times = append(times, [2]int64{index, time}); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range choose(g.Entries, isRecord) {
+		wanted = append(wanted, [2]int64{e.Index, e.Record.Time})
+	}
+	if !slices.Equal(times, wanted) {
+		t.Errorf("there are %d times, want %d", len(times), len(wanted))
+	}
 
 	tokens := map[uint64][]uint64{0: {0x1111111111111111}, 2: {0x2222222222222222, 12 * 0x1111111111111111}, 99: {1}}
 	has := func(e *store.Entry) bool {
