@@ -8,6 +8,7 @@ import (
 
 	"archivolt/internal/durable"
 	"archivolt/internal/keys"
+	"archivolt/internal/passphrase"
 	"archivolt/internal/problem"
 )
 
@@ -117,7 +118,7 @@ func (f *passphraseFlag) newPassphrase(a *app, encrypt bool) ([]byte, error) {
 	}
 	if len(first) == 0 {
 		return nil, problem.New(problem.Passphrase, "", "no passphrase was given for the new key",
-			"add --passphrase-file FILE, set "+passphraseVar+", or leave --encrypt out")
+			"add --passphrase-file FILE, set "+passphrase.Variable+", or leave --encrypt out")
 	}
 	second, err := a.prompt("The same again: ")
 	if err != nil {

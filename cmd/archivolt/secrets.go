@@ -1,25 +1,18 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
-	"io"
-	"os"
-	"runtime"
 
 	"filippo.io/age"
-	"golang.org/x/term"
 
 	"archivolt/internal/cisco"
 	"archivolt/internal/identity"
 	"archivolt/internal/keys"
+	"archivolt/internal/passphrase"
 	"archivolt/internal/problem"
 	"archivolt/internal/seal"
 )
-
-// passphraseVar is the environment variable that may hold a passphrase.
-const passphraseVar = "ARCHIVOLT_PASSPHRASE"
 
 // passphraseFlag is where passphrases come from; none is ever an argument.
 type passphraseFlag struct {
@@ -225,19 +218,15 @@ func (f *passphraseFlag) read(a *app) ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if text, ok := keys.DecodeText(data); ok {
-			data = text.Data // a Windows editor's byte order mark is not part of it
-		}
-		line, _, _ := bytes.Cut(data, []byte("\n"))
-		line = bytes.TrimSuffix(line, []byte("\r"))
-		if len(line) == 0 {
-			return nil, problem.New(problem.Passphrase, name, "the first line of this passphrase file is empty", "write the passphrase into its first line")
+		line, err := passphrase.FirstLine(name, data)
+		if err != nil {
+			return nil, err
 		}
 		a.warnIfShared(name, "this passphrase")
 		all = append(all, line)
 	}
 	if len(all) == 0 {
-		if p := a.getenv(passphraseVar); p != "" {
+		if p := a.getenv(passphrase.Variable); p != "" {
 			all = append(all, []byte(p))
 		}
 	}
@@ -247,50 +236,12 @@ func (f *passphraseFlag) read(a *app) ([][]byte, error) {
 // prompt asks for a secret on the terminal, without echo. Away from a terminal
 // it returns nil.
 func (a *app) prompt(question string) ([]byte, error) {
-	in, out, ok := a.terminal()
-	if !ok {
-		return nil, nil
-	}
-	fd := int(in.Fd())
-	state, err := term.GetState(fd)
-	if err != nil {
-		return nil, err
-	}
-	fmt.Fprint(out, question)
-	text, err := await(a.ctx, func() ([]byte, error) { return term.ReadPassword(fd) })
-	if a.ctx.Err() != nil {
-		_ = term.Restore(fd, state) // leave the terminal echoing again
-	}
-	fmt.Fprintln(out)
-	return text, err
-}
-
-// terminal returns where to ask and where to read the answer: the user's own
-// terminal, also when standard input or error is a pipe or file, or standard
-// input and error themselves.
-func (a *app) terminal() (in *os.File, out io.Writer, ok bool) {
-	if !a.inTerminal && !a.errTerminal {
-		return nil, nil, false
-	}
-	if tty, err := os.OpenFile(ttyDevice, os.O_RDWR, 0); err == nil {
-		if runtime.GOOS == "windows" {
-			return tty, a.err, true // CONIN$ takes no text
-		}
-		return tty, tty, true
-	}
-	return os.Stdin, a.err, a.inTerminal
+	return passphrase.Prompt{InTerminal: a.inTerminal, ErrTerminal: a.errTerminal, Err: a.err}.Ask(a.ctx, question)
 }
 
 // warnIfShared warns when others than the owner can read a secret file.
-// Windows has no mode bits to tell by.
 func (a *app) warnIfShared(name, what string) {
-	if runtime.GOOS == "windows" {
-		return
+	if mode, shared := passphrase.Shared(name); shared {
+		a.warn(fmt.Sprintf("%s: others than you can read %s (mode %04o)", name, what, mode), "chmod 600 "+problem.Quote(name))
 	}
-	info, err := os.Stat(name)
-	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
-		return
-	}
-	a.warn(fmt.Sprintf("%s: others than you can read %s (mode %04o)", name, what, info.Mode().Perm()),
-		"chmod 600 "+problem.Quote(name))
 }

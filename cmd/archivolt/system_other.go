@@ -18,6 +18,3 @@ func ignoreBrokenPipes() {}
 
 // deleteCommand is the command that deletes a file, as the end of a sentence.
 func deleteCommand(path string) string { return ": del " + problem.Quote(path) }
-
-// ttyDevice is the terminal of the user, whatever standard input is.
-const ttyDevice = "CONIN$"

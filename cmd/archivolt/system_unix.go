@@ -19,6 +19,3 @@ func ignoreBrokenPipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIP
 
 // deleteCommand is the command that deletes a file, as the end of a sentence.
 func deleteCommand(path string) string { return ": rm " + problem.Quote(path) }
-
-// ttyDevice is the terminal of the user, whatever standard input is.
-const ttyDevice = "/dev/tty"

@@ -22,11 +22,11 @@ import (
 // their full path. Test files may in addition import testOnly and the packages
 // they test from outside.
 var rooms = map[string][]string{
-	"cmd/archivolt": {"problem", "durable", "keys", "cisco", "cisco/sample",
+	"cmd/archivolt": {"problem", "durable", "keys", "passphrase", "cisco", "cisco/sample",
 		"message", "transcript", "archive", "review", "export", "export/pdf", "proof", "identity", "seal", "audit", "config", "people", "filippo.io/age",
 		"github.com/alecthomas/kong", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 		"golang.org/x/text/encoding", "golang.org/x/text/encoding/unicode", "golang.org/x/text/transform"},
-	"cmd/archivoltd": {"problem", "config", "capture", "xmpp", "seal", "ledger", "store", "store/sqlite",
+	"cmd/archivoltd": {"problem", "keys", "keystore", "passphrase", "golang.org/x/term", "config", "capture", "xmpp", "seal", "ledger", "store", "store/sqlite",
 		"github.com/alecthomas/kong", "github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors", "github.com/prometheus/client_golang/prometheus/promhttp"},
 	"internal/problem":        {},
 	"internal/durable":        {},
@@ -65,6 +65,7 @@ var rooms = map[string][]string{
 	"internal/proof":               {"problem", "ledger", "golang.org/x/mod/sumdb/tlog"},
 	"internal/identity":            {"problem", "keys", "filippo.io/age", "filippo.io/age/armor"},
 	"internal/keystore":            {"problem", "durable", "keys", "cisco", "filippo.io/age", "golang.org/x/crypto/argon2"},
+	"internal/passphrase":          {"problem", "keys", "golang.org/x/term"},
 	"internal/config":              {"problem", "go.yaml.in/yaml/v3"},
 	"internal/xmpp":                {"problem"},
 	"contrib/prosody":              {}, // Lua, and its tests

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package passphrase
+
+// device is the terminal of the user, whatever standard input is.
+const device = "CONIN$"
