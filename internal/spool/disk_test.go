@@ -19,6 +19,8 @@ type fakeDisk struct {
 	durable map[string]*fakeFile // as they are after a power cut, at least
 	undone  []func(map[string]*fakeFile)
 	fail    func() error // asked before each write, sync and so on; may be nil
+
+	unsynced bool // Sync does nothing: the process was killed before it
 }
 
 // fakeFile is a file with the writes that are not durable.
@@ -156,7 +158,9 @@ func (f *fakeFile) Sync() error {
 	if err := f.disk.try(); err != nil {
 		return err
 	}
-	f.synced, f.pending = slices.Clone(f.content), nil
+	if !f.disk.unsynced {
+		f.synced, f.pending = slices.Clone(f.content), nil
+	}
 	return nil
 }
 

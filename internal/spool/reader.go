@@ -81,13 +81,11 @@ func (r *Reader) place() (end int64, more bool, err error) {
 		}
 		r.Close() // trimmed, after it was read to its end
 	}
-	for i, g := range s.segments {
-		if i+1 < len(s.segments) && s.segments[i+1].first <= r.next {
+	for _, g := range s.segments {
+		if g.next <= r.next {
 			continue
 		}
-		if g.first > r.next {
-			return 0, false, fmt.Errorf("the spool begins with entry %d, and entry %d is wanted", g.first, r.next)
-		}
+		r.next = max(r.next, g.first) // behind a hole
 		if r.f, err = s.disk.open(g.name, false); err != nil {
 			return 0, false, err
 		}

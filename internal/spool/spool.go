@@ -57,6 +57,16 @@ type Options struct {
 	Next uint64
 }
 
+// Lock keeps every other process out of the folder dir, which is made if need
+// be, until the result is closed or this process ends.
+func Lock(dir string) (io.Closer, error) {
+	d, err := openFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	return d.lock, nil
+}
+
 // Errors of a spool.
 var (
 	// ErrFull says that nothing was written, and that Trim makes room.
@@ -82,9 +92,10 @@ func (e *DamageError) Error() string {
 
 // Spool is an open queue.
 type Spool struct {
-	o    Options
-	disk disk
-	torn int64 // bytes that Open has cut off
+	o     Options
+	disk  disk
+	torn  int64 // bytes that Open has cut off
+	holes []Hole
 
 	mu       sync.Mutex
 	segments []*segment // in order; the last one is written to
@@ -94,10 +105,18 @@ type Spool struct {
 	frame    []byte
 }
 
+// Hole is a run of entries that are not there although later ones are:
+// somebody has taken segments away.
+type Hole struct{ First, Last uint64 }
+
+// Holes returns what Open found missing behind Options.Next.
+func (s *Spool) Holes() []Hole { return s.holes }
+
 // segment is one file.
 type segment struct {
 	name  string
 	first uint64 // number of its first entry
+	next  uint64 // number after its last
 	size  int64  // bytes that are durable
 	f     file   // open for writing, of the last one
 }
@@ -159,8 +178,12 @@ func open(d disk, o Options) (*Spool, error) {
 		return s, s.begin()
 	}
 	tail := s.segments[len(s.segments)-1]
-	tail.f, err = d.open(tail.name, true)
-	return s, err
+	if tail.f, err = d.open(tail.name, true); err != nil {
+		return nil, err
+	}
+	// A run that was killed between writing and waiting for the disk has left
+	// what is whole and not durable.
+	return s, tail.f.Sync()
 }
 
 // Torn returns how many bytes Open has cut off: the end of an Append that
@@ -192,8 +215,11 @@ func (s *Spool) recover(g *segment, last bool) (keep bool, err error) {
 		}
 		return false, &DamageError{g.name, 0, "it does not begin as a segment does"}
 	}
-	if len(s.segments) > 0 && g != s.segments[0] && g.first != s.next {
-		return false, &DamageError{g.name, 0, fmt.Sprintf("it begins with entry %d, and the one before it ends before entry %d", g.first, s.next)}
+	switch {
+	case g.first > s.next:
+		s.holes = append(s.holes, Hole{s.next, g.first - 1})
+	case g != s.segments[0] && g.first < s.next:
+		return false, &DamageError{g.name, 0, fmt.Sprintf("it begins with entry %d, which the one before it holds", g.first)}
 	}
 	s.next = g.first
 	offset := int64(headerSize)
@@ -226,7 +252,7 @@ func (s *Spool) recover(g *segment, last bool) (keep bool, err error) {
 		s.next += uint64(fr.count)
 		offset = fr.end
 	}
-	g.size = offset
+	g.size, g.next = offset, s.next
 	s.bytes += offset
 	return true, nil
 }
@@ -266,7 +292,7 @@ func (s *Spool) header(first uint64) []byte {
 
 // begin starts a new segment.
 func (s *Spool) begin() error {
-	g := &segment{name: fmt.Sprintf("%020d%s", s.next, suffix), first: s.next, size: int64(headerSize)}
+	g := &segment{name: fmt.Sprintf("%020d%s", s.next, suffix), first: s.next, next: s.next, size: int64(headerSize)}
 	f, err := s.disk.create(g.name)
 	if errors.Is(err, fs.ErrExist) { // begun before, when the disk failed
 		if f, err = s.disk.open(g.name, true); err == nil {
@@ -358,6 +384,7 @@ func (s *Spool) append(most int64, entries [][]byte) (uint64, error) {
 	tail.size += size
 	s.bytes += size
 	s.next += uint64(len(entries))
+	tail.next = s.next
 	if cap(s.frame) > 4<<20 {
 		s.frame = nil
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -68,7 +69,7 @@ func TestPowerCut(t *testing.T) {
 		}
 		s := start()
 		for range rapid.IntRange(1, 40).Draw(r, "steps") {
-			switch rapid.SampledFrom([]string{"append", "append", "append", "trim", "cut", "restart", "fail", "full"}).Draw(r, "step") {
+			switch rapid.SampledFrom([]string{"append", "append", "append", "trim", "cut", "restart", "kill", "fail", "full"}).Draw(r, "step") {
 			case "append":
 				var batch [][]byte
 				for i := range rapid.Uint64Range(1, 30).Draw(r, "entries") {
@@ -94,6 +95,14 @@ func TestPowerCut(t *testing.T) {
 				check(s)
 			case "restart":
 				s.Close()
+				s = start()
+				check(s)
+			case "kill": // before the disk was waited for
+				n := s.Next()
+				content[n] = entry(n)
+				d.unsynced = true
+				_, _ = s.Append(content[n]) // never acknowledged
+				d.unsynced = false
 				s = start()
 				check(s)
 			case "fail", "full":
@@ -291,6 +300,48 @@ func TestDamage(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestHoles: what somebody has taken away is told, and the rest is there.
+func TestHoles(t *testing.T) {
+	dir := t.TempDir()
+	s := openReal(t, dir, Options{Segment: 2000})
+	for n := range uint64(20) {
+		if _, err := s.Append(entry(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := []uint64{}
+	for _, g := range s.segments {
+		first = append(first, g.first)
+	}
+	s.Close()
+	for _, i := range []int{0, 2} {
+		if err := os.Remove(filepath.Join(dir, fmt.Sprintf("%020d.spool", first[i]))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = openReal(t, dir, Options{Segment: 2000})
+	want := []Hole{{1, first[1] - 1}, {first[2], first[3] - 1}}
+	if got := s.Holes(); !slices.Equal(got, want) {
+		t.Errorf("holes %v, want %v", got, want)
+	}
+	var numbers []uint64
+	for _, e := range all(t, s, 0) {
+		numbers = append(numbers, e.Number)
+		if !bytes.Equal(e.Data, entry(e.Number-1)) {
+			t.Errorf("entry %d is %q", e.Number, e.Data)
+		}
+	}
+	var there []uint64
+	for n := first[1]; n <= 20; n++ {
+		if n < first[2] || n >= first[3] {
+			there = append(there, n)
+		}
+	}
+	if !slices.Equal(numbers, there) {
+		t.Errorf("entries %v, want %v", numbers, there)
 	}
 }
 
