@@ -10,9 +10,11 @@
 package capture
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"sync"
@@ -98,10 +100,11 @@ const (
 
 // Limits of what is done at once.
 const (
-	maxCopies     = 1000    // appended to the spool together
-	maxCopyBytes  = 8 << 20 // likewise, of their stanzas
-	maxStoreBytes = 8 << 20 // moved into the store together
-	queued        = 256     // deliveries that wait
+	maxCopies     = 1000     // appended to the spool together
+	maxCopyBytes  = 8 << 20  // likewise, of their stanzas
+	maxStoreBytes = 8 << 20  // moved into the store together
+	queued        = 256      // deliveries that wait
+	maxWaiting    = 64 << 20 // bytes of their stanzas; a single larger delivery is taken alone
 )
 
 // Service captures. It implements xmpp.Handler; it may be used from several
@@ -109,10 +112,12 @@ const (
 type Service struct {
 	cfg   Config
 	id    ledger.ID
+	lock  io.Closer // of the state folder
 	spool *spool.Spool
 
 	deliveries chan delivery
 	events     chan ledger.Event
+	lost       chan string   // connections that are gone, after their events
 	room       chan struct{} // the spool was trimmed
 	more       chan struct{} // the spool has more
 	draining   chan struct{} // Stop was called
@@ -121,6 +126,8 @@ type Service struct {
 	stopOnce   sync.Once
 	delivering sync.RWMutex // read-locked while Deliver waits
 	fatal      atomic.Pointer[error]
+	budget     *budget
+	keepers    []*keeper // of the anchors
 
 	sealer sealer
 	storer storer
@@ -138,6 +145,13 @@ type delivery struct {
 	done       func(error)
 }
 
+func (d *delivery) bytes() (sum int) {
+	for i := range d.copies {
+		sum += len(d.copies[i].Stanza)
+	}
+	return sum
+}
+
 var _ xmpp.Handler = (*Service)(nil)
 
 // Start brings an archive of ours up: it looks whether the store is the one
@@ -152,13 +166,14 @@ func Start(cfg Config, sink Sink) (*Service, error) {
 
 func newService(cfg Config) *Service {
 	return &Service{cfg: cfg,
-		deliveries: make(chan delivery, queued), events: make(chan ledger.Event, 16),
+		deliveries: make(chan delivery, queued), events: make(chan ledger.Event, 16), lost: make(chan string, 16), budget: newBudget(maxWaiting),
 		room: make(chan struct{}, 1), more: make(chan struct{}, 1),
 		draining: make(chan struct{}), sealed: make(chan struct{}), done: make(chan struct{})}
 }
 
 func (s *Service) start(to archive) (started *Service, err error) {
 	running := false
+	var lock io.Closer
 	defer func() {
 		switch {
 		case err == nil:
@@ -170,19 +185,29 @@ func (s *Service) start(to archive) (started *Service, err error) {
 			if s.spool != nil {
 				s.spool.Close()
 			}
+			if lock != nil {
+				lock.Close()
+			}
 			to.close()
 		}
 	}()
+	// The lock comes first: a second daemon must neither make keys beside the
+	// one that is running, nor fence it off.
+	if lock, err = spool.Lock(s.cfg.StateDir); err != nil {
+		return nil, spoolProblem(s.cfg.StateDir, err)
+	}
+	s.lock = lock
 	at, err := to.resume()
 	if err != nil {
 		return nil, err
 	}
 	s.id = at.id
-	// The spool's lock comes first: a second daemon must not fence off the one
-	// that is running.
 	s.spool, err = spool.Open(spoolDir(s.cfg.StateDir), spool.Options{ID: s.id, Max: s.cfg.SpoolBytes, Segment: s.cfg.SegmentBytes, Next: at.spool + 1})
 	if err != nil {
 		return nil, spoolProblem(s.cfg.StateDir, err)
+	}
+	if err := s.checkSpool(to, at); err != nil {
+		return nil, err
 	}
 	if err := to.takeOver(); err != nil {
 		return nil, err
@@ -196,14 +221,17 @@ func (s *Service) start(to archive) (started *Service, err error) {
 	}
 	events := s.started(at, backlog)
 	running = true
+	for _, a := range s.cfg.Anchors {
+		s.keepers = append(s.keepers, newKeeper(a, s))
+	}
 	go s.storer.run() // which makes room for what follows, if the spool is full
 	for _, e := range events {
 		if err := s.sealer.append(e.Append(nil, s.id)); err != nil {
-			return nil, err
+			return nil, cmp.Or(s.Err(), err)
 		}
 	}
 	if err := s.sealer.newEpoch(s.cfg.now()); err != nil {
-		return nil, err
+		return nil, cmp.Or(s.Err(), err)
 	}
 	go s.sealer.run()
 	return s, nil
@@ -219,6 +247,10 @@ func (s *Service) Connected(connection string) {
 func (s *Service) Lost(connection string, err error) {
 	s.counts.connected.Add(-1)
 	s.event(ledger.Lost, fmt.Sprintf("%s: %v", connection, err))
+	select { // no Deliver follows, and those before it may still wait: then its ordinals stay
+	case s.lost <- connection:
+	case <-s.sealed:
+	}
 }
 
 // event puts an event into the ledger. It waits for its turn, not for the disk.
@@ -242,8 +274,13 @@ func (s *Service) Deliver(connection string, copies []xmpp.Copy, done func(error
 		return
 	default:
 	}
+	d := delivery{connection, copies, done}
+	if !s.budget.take(d.bytes()) {
+		done(ErrStopped)
+		return
+	}
 	select {
-	case s.deliveries <- delivery{connection, copies, done}:
+	case s.deliveries <- d:
 	case <-s.sealed:
 		done(ErrStopped)
 	}
@@ -310,10 +347,9 @@ type counters struct {
 	received, recorded, redelivered, gaps, refused, stored atomic.Uint64
 	storeFailures, anchorFailures                          atomic.Uint64
 	moved                                                  atomic.Uint64 // number of the last entry of the spool that is stored
-	anchorsFailing                                         atomic.Int64
 	full                                                   atomic.Bool
 	oldest                                                 atomic.Int64 // arrival of the oldest that is not stored, ms; 0 if all is
-	storeFailing                                           atomic.Bool
+	storeFailing, anchorFailing                            atomic.Bool  // anchorFailing: of state_dir's own
 }
 
 // Status is how a service is.
@@ -339,6 +375,7 @@ type Status struct {
 	Anchors        int    `json:"anchors"`         // that get each checkpoint
 	AnchorsFailing int64  `json:"anchors_failing"` // that did not take the last one
 	AnchorFails    uint64 `json:"anchor_fails"`    // checkpoints that an anchor did not take
+	AnchorDown     bool   `json:"anchor_down"`     // the last checkpoint could not be kept in state_dir
 
 	Disorderly      bool `json:"disorderly_end"`   // this run began after an end that was not orderly
 	AnchorMissing   bool `json:"missing_anchor"`   // it found no anchor of its own beside an archive that has entries
@@ -351,7 +388,7 @@ func (s *Service) Status() Status {
 	used, most := s.spool.Bytes()
 	st := Status{Archive: s.id.String(), Connected: c.connected.Load(), Received: c.received.Load(), Recorded: c.recorded.Load(), Redelivered: c.redelivered.Load(),
 		Gaps: c.gaps.Load(), Refused: c.refused.Load(), Stored: c.stored.Load(), SpoolBytes: used, SpoolMax: most, SpoolFull: c.full.Load(), StoreDown: c.storeFailing.Load(),
-		Queued: s.queued(), StoreFails: c.storeFailures.Load(), Anchors: len(s.cfg.Anchors), AnchorsFailing: c.anchorsFailing.Load(), AnchorFails: c.anchorFailures.Load(),
+		Queued: s.queued(), StoreFails: c.storeFailures.Load(), Anchors: len(s.cfg.Anchors), AnchorsFailing: s.anchorsFailing(), AnchorDown: c.anchorFailing.Load(), AnchorFails: c.anchorFailures.Load(),
 		Disorderly: s.found.disorderly, AnchorMissing: s.found.anchorMissing, OtherRecipients: s.found.otherRecipients}
 	if ms := c.oldest.Load(); ms > 0 {
 		st.Waiting = max(0, s.cfg.now().Sub(time.UnixMilli(ms)).Seconds())

@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"context"
 	"maps"
 	"time"
 
@@ -20,6 +19,8 @@ type chained struct {
 	head  store.Head
 	tree  *ledger.Tree
 	marks map[string]uint64
+
+	recipients string // of the last epoch in a batch
 }
 
 func (c *chained) resume() (at position, err error) {
@@ -35,9 +36,20 @@ func (c *chained) resume() (at position, err error) {
 	}
 	at = position{id: c.head.ID, size: c.head.Size, spool: c.head.Spool, epoch: c.head.Epoch, marks: c.marks,
 		orderly: c.state.Stopped, anchorMissing: c.state.Missing, recipients: c.state.Recipients}
-	c.state.Recipients = fingerprints(cfg.Recipients)
 	c.tree, err = ledger.NewTree(c.head.Size, c.sink.Tile)
 	return at, err
+}
+
+func (c *chained) holds(leaf ledger.Hash, before uint64) (bool, error) {
+	if before >= uint64(c.head.Size) {
+		return false, nil
+	}
+	index := c.head.Size - 1 - int64(before)
+	there, err := ledger.LeafAt(c.head.Size, c.head.Root, c.sink, index)
+	if err != nil {
+		return false, err
+	}
+	return there == leaf, nil
 }
 
 func (c *chained) takeOver() error {
@@ -62,6 +74,11 @@ func (c *chained) put(entries []spool.Entry) error {
 		return err
 	}
 	c.head = batch.Head
+	for _, e := range batch.Entries {
+		if e.Epoch > 0 { // its entry stands behind the event that tells of other recipients
+			c.state.Recipients = c.recipients
+		}
+	}
 	for source, mark := range batch.Marks {
 		c.marks[source] = max(c.marks[source], mark)
 	}
@@ -108,9 +125,12 @@ func (c *chained) batch(entries []spool.Entry) (*store.Batch, error) {
 		switch entry := entry.(type) {
 		case *ledger.Record:
 			se.Record, se.Sealed = entry, rest[0]
-			b.Marks[entry.Source] = max(b.Marks[entry.Source], entry.Number)
+			if ledger.Numbered(entry.Source) {
+				b.Marks[entry.Source] = max(b.Marks[entry.Source], entry.Number)
+			}
 		case *ledger.Epoch:
 			se.Other, se.Epoch, se.Wraps = canonical, entry.Number, rest
+			c.recipients = hexList(entry.Recipients)
 			b.Head.Epoch = entry.Number
 		default:
 			se.Other = canonical
@@ -150,16 +170,8 @@ func (c *chained) checkpoint(stopped bool) error {
 		return err
 	}
 	s.cfg.step(stepAnchored)
-	ctx, cancel := context.WithTimeout(context.Background(), anchorTimeout)
-	defer cancel()
-	failing := int64(0)
-	for _, a := range s.cfg.Anchors {
-		if err := a.Keep(ctx, text); err != nil { // the next one covers it too
-			failing++
-			s.cfg.Log.Error("a checkpoint was not anchored", "anchor", a.String(), "error", err)
-		}
+	for _, k := range s.keepers {
+		k.offer(text)
 	}
-	s.counts.anchorsFailing.Store(failing)
-	s.counts.anchorFailures.Add(uint64(failing))
 	return nil
 }

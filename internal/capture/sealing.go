@@ -15,12 +15,6 @@ import (
 	"archivolt/internal/xmpp"
 )
 
-// How sources are named in records.
-const (
-	queuePrefix      = "queue/"      // host and queue of a server that numbers its copies
-	connectionPrefix = "connection/" // connection to one that does not: the number is the ordinal on it
-)
-
 // sealer takes deliveries, seals their copies and appends them to the spool. It
 // runs in one goroutine.
 type sealer struct {
@@ -63,7 +57,9 @@ func (z *sealer) recover(stored uint64) (backlog int, err error) {
 			}
 			switch entry := entry.(type) {
 			case *ledger.Record:
-				z.marks[entry.Source] = max(z.marks[entry.Source], entry.Number)
+				if ledger.Numbered(entry.Source) {
+					z.marks[entry.Source] = max(z.marks[entry.Source], entry.Number)
+				}
 			case *ledger.Epoch:
 				z.number = entry.Number
 			}
@@ -86,6 +82,8 @@ func (z *sealer) run() {
 			err = z.take(z.gather(d))
 		case e := <-s.events:
 			err = z.append(e.Append(nil, s.id))
+		case connection := <-s.lost:
+			delete(z.ordinals, connection)
 		case <-heartbeat.C:
 			e := ledger.Event{Time: s.cfg.now().UnixMilli(), Name: ledger.Heartbeat, Detail: fmt.Sprintf("%d copies recorded since the start", s.counts.recorded.Load())}
 			err = z.append(e.Append(nil, s.id))
@@ -103,6 +101,7 @@ func (z *sealer) run() {
 func (z *sealer) end() {
 	s := z.s
 	close(s.sealed)
+	s.budget.end()
 	s.delivering.Lock() // until nobody is on the way in
 	defer s.delivering.Unlock()
 	for {
@@ -118,18 +117,13 @@ func (z *sealer) end() {
 // gather takes what else is waiting, so that the disk is asked once for all.
 func (z *sealer) gather(first delivery) []delivery {
 	list := []delivery{first}
-	copies, bytes := len(first.copies), 0
-	for _, c := range first.copies {
-		bytes += len(c.Stanza)
-	}
+	copies, bytes := len(first.copies), first.bytes()
 	for copies < maxCopies && bytes < maxCopyBytes {
 		select {
 		case d := <-z.s.deliveries:
 			list = append(list, d)
 			copies += len(d.copies)
-			for _, c := range d.copies {
-				bytes += len(c.Stanza)
-			}
+			bytes += d.bytes()
 			continue
 		default:
 		}
@@ -201,7 +195,7 @@ func (z *sealer) sealAll(list []delivery) (entries [][]byte, marks map[string]ui
 					ordinals[d.connection] = z.ordinals[d.connection]
 				}
 				ordinals[d.connection]++
-				h.Source, h.Number = connectionPrefix+d.connection, ordinals[d.connection]
+				h.Source, h.Number = ledger.ConnectionPrefix+d.connection, ordinals[d.connection]
 			} else {
 				h.Source, h.Number = queueName(c), c.Number
 				mark, ok := marks[h.Source]
@@ -237,10 +231,10 @@ func (z *sealer) sealAll(list []delivery) (entries [][]byte, marks map[string]ui
 // that no two queues share their numbers.
 func queueName(c *xmpp.Copy) string {
 	name := c.Host + "/" + c.Source
-	if len(queuePrefix)+len(name) > ledger.MaxSource {
+	if len(ledger.QueuePrefix)+len(name) > ledger.MaxSource {
 		name = fmt.Sprintf("sha256/%x", sha256.Sum256([]byte(name)))
 	}
-	return queuePrefix + name
+	return ledger.QueuePrefix + name
 }
 
 // participants are the bare addresses of who takes part: sender, recipient,
@@ -366,6 +360,7 @@ func (z *sealer) acknowledge(list []delivery, dropped, last uint64) {
 	s.counts.redelivered.Add(dropped)
 	s.counts.oldest.CompareAndSwap(0, s.cfg.now().UnixMilli())
 	for _, d := range list {
+		s.budget.give(d.bytes())
 		d.done(nil)
 	}
 	s.cfg.step(stepAcknowledged)
@@ -419,6 +414,7 @@ func (z *sealer) refuse(list []delivery) (left []delivery) {
 func (z *sealer) refuseThese(list []delivery, err error) {
 	for _, d := range list {
 		z.s.counts.refused.Add(uint64(len(d.copies)))
+		z.s.budget.give(d.bytes())
 		d.done(err)
 	}
 }

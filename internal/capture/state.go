@@ -65,10 +65,10 @@ func openState(dir string, id ledger.ID, isNew bool) (*state, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := durable.Write(filepath.Join(dir, VerifierName), []byte(verifier+"\n")); err != nil {
+		if err := replace(filepath.Join(dir, VerifierName), []byte(verifier+"\n")); err != nil {
 			return nil, err
 		}
-		if err := durable.Write(keyFile, []byte(secret+"\n")); err != nil {
+		if err := replace(keyFile, []byte(secret+"\n")); err != nil {
 			return nil, err
 		}
 		key = []byte(secret)
@@ -84,11 +84,14 @@ func openState(dir string, id ledger.ID, isNew bool) (*state, error) {
 		return nil, problem.New(problem.Failed, keyFile, "this is not the checkpoint key of archive "+id.String(),
 			"state_dir belongs to another archive: give each archive a state_dir of its own, or restore the right one")
 	}
-	verifier, err := os.ReadFile(filepath.Join(dir, VerifierName))
-	if err != nil {
+	if st.verifier, err = ledger.Verifier(st.key); err != nil {
 		return nil, err
 	}
-	st.verifier = strings.TrimSpace(string(verifier))
+	if _, err := os.Stat(filepath.Join(dir, VerifierName)); errors.Is(err, fs.ErrNotExist) {
+		if err := replace(filepath.Join(dir, VerifierName), []byte(st.verifier+"\n")); err != nil {
+			return nil, err
+		}
+	}
 
 	text, err := os.ReadFile(st.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -128,10 +131,16 @@ func (st *state) set(c *ledger.Checkpoint, text []byte, marks map[string]uint64,
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(st.path + durable.Suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err // of a run that was killed; nobody else writes here, since the spool is locked
+	return replace(st.path, append(content, '\n'))
+}
+
+// replace writes a file of the state folder, which is locked: what a run that
+// was killed has left unfinished is in the way.
+func replace(path string, content []byte) error {
+	if err := os.Remove(path + durable.Suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return durable.Write(st.path, append(content, '\n'))
+	return durable.Write(path, content)
 }
 
 // checkStore refuses a store that is not the one that was left, or a later
@@ -183,13 +192,19 @@ func checkStore(sink Sink, st *state, head store.Head) (map[string]uint64, error
 		want[source] = mark
 	}
 	err = sink.Records(context.Background(), store.Query{From: c.Size}, func(e *store.Entry) error {
-		want[e.Record.Source] = max(want[e.Record.Source], e.Record.Number)
+		if ledger.Numbered(e.Record.Source) {
+			want[e.Record.Source] = max(want[e.Record.Source], e.Record.Number)
+		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	for source, mark := range marks {
+		if !ledger.Numbered(source) {
+			delete(marks, source)
+			continue
+		}
 		if want[source] != mark {
 			return nil, notTheOne(fmt.Sprintf("the last delivery number of %s is given as %d, and is %d", source, mark, want[source]))
 		}
@@ -206,7 +221,8 @@ func spoolProblem(dir string, err error) error {
 	switch {
 	case errors.As(err, &damage):
 		return problem.New(problem.Failed, filepath.Join(spoolDir(dir), damage.File), damage.Error(),
-			"this disk has lost what it said it had. Copy the folder away for whoever can repair it, and move the file out of it: what it holds was acknowledged and will be missing, and the gap in delivery numbers will be recorded")
+			"this disk has lost what it said it had. Copy the folder away for whoever can repair it, then move this one file out of it: what it holds, "+
+				"which was acknowledged, is then missing from the archive, and the ledger will say so")
 	case errors.Is(err, spool.ErrLocked):
 		return problem.New(problem.Failed, spoolDir(dir), "another archivoltd is running with this state_dir", "stop it first, or give each its own state_dir and archive")
 	case errors.Is(err, errPayload):

@@ -21,6 +21,9 @@ type archive interface {
 	// resume tells where the archive ends, and refuses one that is not the one
 	// that was left.
 	resume() (position, error)
+	// holds tells whether the entry with the leaf stands where it should, so many
+	// entries before the last one.
+	holds(leaf ledger.Hash, before uint64) (bool, error)
 	// takeOver shuts out every other writer.
 	takeOver() error
 	// put brings entries in, all or none of them. After an error that is not
@@ -64,10 +67,7 @@ func (w *storer) run() {
 	defer w.close()
 	checkpoints := time.NewTicker(s.cfg.CheckpointEvery)
 	defer checkpoints.Stop()
-	if err := w.to.checkpoint(false); err != nil { // from now on the end is not an orderly one
-		s.fail(err)
-		return
-	}
+	w.checkpoint(false) // from now on the end is not an orderly one
 	for {
 		ended := false
 		select {
@@ -75,9 +75,7 @@ func (w *storer) run() {
 		case <-s.sealed:
 			ended = true
 		case <-checkpoints.C:
-			if err := w.to.checkpoint(false); err != nil {
-				s.fail(err)
-			}
+			w.checkpoint(false)
 			continue
 		}
 		drained, err := w.drain(checkpoints.C)
@@ -94,18 +92,29 @@ func (w *storer) run() {
 					return
 				}
 			}
-			if err := w.to.checkpoint(drained && s.Err() == nil); err != nil {
-				s.fail(err)
-			}
+			w.checkpoint(drained && s.Err() == nil)
 			return
 		}
+	}
+}
+
+// checkpoint makes the state of the archive known. That it cannot, as on a full
+// disk, is no reason to stop: the next one covers it, and the one before it
+// stands.
+func (w *storer) checkpoint(stopped bool) {
+	err := w.to.checkpoint(stopped)
+	w.s.counts.anchorFailing.Store(err != nil)
+	if err != nil {
+		w.s.counts.anchorFailures.Add(1)
+		w.s.cfg.Log.Error("no checkpoint could be kept; the next one covers it", "error", err)
 	}
 }
 
 // close gives back what is open.
 func (w *storer) close() {
 	w.reader.Close()
-	if err := errors.Join(w.s.spool.Close(), w.to.close()); err != nil {
+	w.s.endKeepers()
+	if err := errors.Join(w.s.spool.Close(), w.to.close(), w.s.lock.Close()); err != nil {
 		w.s.cfg.Log.Warn("closing", "error", err)
 	}
 }
@@ -116,9 +125,7 @@ func (w *storer) drain(checkpoints <-chan time.Time) (drained bool, err error) {
 	for {
 		select {
 		case <-checkpoints:
-			if err := w.to.checkpoint(false); err != nil {
-				return false, err
-			}
+			w.checkpoint(false)
 		default:
 		}
 		if w.hurry.Load() {

@@ -16,7 +16,6 @@ import (
 	"filippo.io/age"
 
 	"archivolt/internal/cisco/write"
-	"archivolt/internal/durable"
 	"archivolt/internal/ledger"
 	"archivolt/internal/problem"
 	"archivolt/internal/seal"
@@ -103,7 +102,6 @@ func (c *ciscoTable) resume() (at position, err error) {
 	}
 	at.id = c.head.ID
 	at.size, at.spool, at.orderly, at.recipients = int64(c.head.Spool), c.head.Spool, c.state.Stopped, c.state.Recipients
-	c.state.Recipients = fingerprints(c.s.cfg.Recipients)
 	at.epoch, err = c.readEpochs(at.id)
 	return at, err
 }
@@ -115,6 +113,10 @@ func (c *ciscoTable) save() error {
 	}
 	return replace(c.path(), append(content, '\n'))
 }
+
+// holds cannot tell: the table keeps no trace of the entries that it was made
+// from.
+func (c *ciscoTable) holds(ledger.Hash, uint64) (bool, error) { return true, nil }
 
 func (c *ciscoTable) takeOver() (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), tableTimeout)
@@ -217,13 +219,16 @@ func (c *ciscoTable) put(entries []spool.Entry) error {
 				return err
 			}
 			current = entry.Number
+			c.state.Recipients = hexList(entry.Recipients)
 		case *ledger.Record:
 			one, err := c.open(entry, rest[0])
 			if err != nil {
 				return err
 			}
 			copies = append(copies, one)
-			batch.Marks[entry.Source] = max(batch.Marks[entry.Source], entry.Number)
+			if ledger.Numbered(entry.Source) {
+				batch.Marks[entry.Source] = max(batch.Marks[entry.Source], entry.Number)
+			}
 			current = entry.Epoch
 		}
 	}
@@ -297,12 +302,3 @@ func (c *ciscoTable) checkpoint(stopped bool) error {
 func (c *ciscoTable) last() (size int64, at time.Time) { return 0, time.Time{} }
 
 func (c *ciscoTable) close() error { return c.table.Close() }
-
-// replace writes a file that nobody else writes: a run that was killed may have
-// left an unfinished one.
-func replace(path string, content []byte) error {
-	if err := os.Remove(path + durable.Suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return durable.Write(path, content)
-}

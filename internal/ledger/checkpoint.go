@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -35,6 +36,19 @@ func Origin(id ID) string { return originPrefix + id.String() }
 // its public text, as signed notes have them.
 func NewSigningKey(random io.Reader, id ID) (secret, verifier string, err error) {
 	return note.GenerateKey(random, Origin(id))
+}
+
+// Verifier is the public text of a secret one of NewSigningKey.
+func Verifier(secret string) (string, error) {
+	fields := strings.SplitN(secret, "+", 5) // PRIVATE+KEY+name+hash+Base64 of the algorithm and the seed
+	if len(fields) != 5 {
+		return "", errors.New("this is no key for checkpoints")
+	}
+	seed, err := base64.StdEncoding.DecodeString(fields[4])
+	if err != nil || len(seed) != 1+ed25519.SeedSize {
+		return "", errors.New("this is no key for checkpoints")
+	}
+	return note.NewEd25519VerifierKey(fields[2], ed25519.NewKeyFromSeed(seed[1:]).Public().(ed25519.PublicKey))
 }
 
 // Sign makes the checkpoint's text with its signature. The key is the secret

@@ -36,6 +36,9 @@ func TestCheckpoint(t *testing.T) {
 	if err != nil || *back != *c {
 		t.Errorf("it is read as %+v, %v", back, err)
 	}
+	if again, err := Verifier(secret); err != nil || again != verifier {
+		t.Errorf("the verifier of the key is %q, %v, want %q", again, err, verifier)
+	}
 	_, other, _ := NewSigningKey(rand.Reader, id)
 	if _, err := OpenCheckpoint(text, other); !errors.Is(err, ErrSignature) {
 		t.Errorf("with another key: %v", err)

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Version begins every entry.
@@ -42,6 +43,16 @@ func ParseID(text string) (id ID, err error) {
 	}
 	return ID(b), nil
 }
+
+// How sources of records are named.
+const (
+	QueuePrefix      = "queue/"      // host and queue of a server that numbers its copies
+	ConnectionPrefix = "connection/" // connection to one that does not: the number is the ordinal on it
+)
+
+// Numbered tells whether a source numbers its copies itself, so that a number
+// that comes again is a repetition.
+func Numbered(source string) bool { return !strings.HasPrefix(source, ConnectionPrefix) }
 
 // Kind says what an entry records.
 type Kind string
@@ -104,6 +115,7 @@ const (
 	Recipients    Name = "recipients-changed" // other people can read from here on
 	Configuration Name = "configuration"      // its hash
 	Heartbeat     Name = "heartbeat"          // hourly: nothing happened, and somebody was there
+	Missing       Name = "entries-missing"    // acknowledged entries were taken out of the spool
 	AnchorMissing Name = "anchor-missing"     // the writer started without its anchor
 )
 

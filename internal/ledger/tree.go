@@ -166,6 +166,15 @@ func (r *tileReader) SaveTiles([]tlog.Tile, [][]byte) {}
 // RootAt is the root that the tree had when it had size entries.
 func RootAt(size int64, tree tlog.HashReader) (Hash, error) { return tlog.TreeHash(size, tree) }
 
+// LeafAt returns the leaf at index of the tree of the given size and root.
+func LeafAt(size int64, root Hash, tiles Tiles, index int64) (Hash, error) {
+	hashes, err := Reader(size, root, tiles).ReadHashes([]int64{tlog.StoredHashIndex(0, index)})
+	if err != nil {
+		return Hash{}, err
+	}
+	return hashes[0], nil
+}
+
 // Prove returns the inclusion proof of entry index in a tree of size entries
 // (RFC 6962 section 2.1.1).
 func Prove(size, index int64, tree tlog.HashReader) ([]Hash, error) {
