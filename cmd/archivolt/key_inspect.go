@@ -137,6 +137,9 @@ func (c *inspectCmd) examine(a *app, item keys.Item, data []byte, one *inspected
 			return err
 		}
 		one.Algorithm, one.Fingerprint, one.Use = "Ed25519", shown.Fingerprint, shown.use()
+	case keys.AgeIdentity:
+		a.warnIfShared(c.File, "this identity")
+		one.Use = "pass it with --private-key, to open an archive of archivoltd that was sealed for it; it signs nothing"
 	case keys.AgeEncrypted:
 		one.Use = "perhaps an identity with a passphrase: see archivolt identity show " + problem.Quote(c.File)
 	case keys.KeyText:

@@ -149,6 +149,9 @@ func argumentsFirst(model *kong.Application, args []string) []string {
 	_ = kong.Visit(model, func(node kong.Visitable, next kong.Next) error { // never fails
 		if flag, ok := node.(*kong.Flag); ok {
 			takesValue["--"+flag.Name] = !flag.IsBool()
+			if flag.Tag.Negatable != "" {
+				takesValue["--no-"+flag.Name] = false
+			}
 		}
 		return next(nil)
 	})

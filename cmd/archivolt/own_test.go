@@ -68,6 +68,7 @@ func TestOwnArchive(t *testing.T) {
 		{"search archive.db rotterdam --private-key officer.id --context 0", 0, []string{"anna@example.org: Has the shipment", "carl@example.net: Rotterdam is none"}, []string{"2 messages found"}},
 		{"search archive.db rotterdam --private-key officer.id --context 0 --user Anna@example.org", 0, []string{"anna@example.org: Has the shipment"}, []string{"only records of the people named were opened", "10 rows: 10 opened", "1 message found"}},
 		{"search archive.db rotterdam --private-key officer.id --context 0 --user anna@example.org --no-fast", 0, nil, []string{"12 rows: 12 opened", "1 message found"}},
+		{"search --no-fast archive.db --user anna@example.org has --private-key officer.id --context 0 rotterdam", 0, nil, []string{"12 rows: 12 opened", "1 message found"}},
 		{"search archive.db rotterdam --private-key officer.id --context 0 --user anna@*", 0, nil, []string{"12 rows: 12 opened", "1 message found"}},
 		{"search archive.db --private-key officer.id --fast", 2, nil, []string{"there is no address to look up"}},
 		{"show archive.db --private-key officer.id --with anna@example.org --with ben@example.org", 0, []string{"Not yet!", "corrects id2", "reaction to id1"}, []string{"4 messages shown"}},
@@ -99,6 +100,9 @@ func TestOwnArchive(t *testing.T) {
 				t.Errorf("%s says\n%s\nwithout %q", c.args, stderr, want)
 			}
 		}
+	}
+	if m := readFile(t, "rows/manifest.json"); !strings.Contains(m, `"fast": true`) {
+		t.Error("the manifest does not say that not everything was read")
 	}
 	if left, err := filepath.Glob("archive.db?*"); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %q, %v", left, err)
