@@ -45,6 +45,8 @@ func openOurs(t *testing.T, places ...*capturetest.Place) *Archive {
 	return a
 }
 
+func identities(p *capturetest.Place) []age.Identity { return []age.Identity{p.Officer} }
+
 func rowsOf(t *testing.T, read func(context.Context, func(*message.Message) error) error) (list []message.Message) {
 	t.Helper()
 	if err := read(context.Background(), func(m *message.Message) error {

@@ -106,8 +106,8 @@ func parseBody(body string) (*Checkpoint, error) {
 	if c.ID, err = ParseID(name); err != nil || !ours {
 		return nil, errors.New("the checkpoint is not one of an Archivolt archive")
 	}
-	if c.Size, err = strconv.ParseInt(lines[1], 10, 64); err != nil || c.Size < 0 {
-		return nil, errors.New("the size in the checkpoint is no number")
+	if c.Size, err = strconv.ParseInt(lines[1], 10, 64); err != nil || c.Size < 0 || c.Size > MaxSize {
+		return nil, errors.New("the size in the checkpoint is none that a ledger has")
 	}
 	root, err := base64.StdEncoding.DecodeString(lines[2])
 	if err != nil || len(root) != HashSize {

@@ -56,6 +56,16 @@ func TestCheckpoint(t *testing.T) {
 	}
 }
 
+// TestHugeSize: package tlog would compute for ever with such a size.
+func TestHugeSize(t *testing.T) {
+	for size, good := range map[int64]bool{MaxSize: true, MaxSize + 1: false, 1<<63 - 1: false} {
+		c := Checkpoint{Size: size, Time: time.Unix(0, 0)}
+		if _, err := ReadCheckpoint([]byte(c.body() + "\n")); (err == nil) != good {
+			t.Errorf("%d: %v", size, err)
+		}
+	}
+}
+
 // FuzzReadCheckpoint: whatever is read has one form.
 func FuzzReadCheckpoint(f *testing.F) {
 	f.Add("archivolt/a100000000000000000000000000000f\n12\nAQIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\ntime 2026-11-24T12:30:00.005Z\n\n— x AAAA\n")

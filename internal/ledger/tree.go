@@ -17,6 +17,11 @@ const TileHeight = 8
 // tileWidth is the most hashes in a tile.
 const tileWidth = 1 << TileHeight
 
+// MaxSize is how many entries a ledger has at most. What says that it has more
+// is refused before anybody computes with it: package tlog does not end for
+// numbers near 2^63.
+const MaxSize = 1 << 48
+
 // Leaf is the hash of an entry's canonical bytes.
 func Leaf(entry []byte) Hash { return tlog.RecordHash(entry) }
 

@@ -65,7 +65,7 @@ func Recognise(path string) (bool, error) {
 	if err != nil {
 		return false, nil
 	}
-	id, err := sqlitex.ResultInt64(s.conn.Prep("PRAGMA application_id"))
+	id, err := s.pragma("application_id")
 	return err == nil && id == applicationID, s.Close()
 }
 
@@ -177,7 +177,10 @@ func (s *Store) Records(ctx context.Context, q store.Query, fn func(*store.Entry
 	}
 	const columns = "SELECT idx, time, epoch, source, number, tokens, commitment, digest, sealed FROM records WHERE "
 	if q.Tokens == nil {
-		st := s.conn.Prep(columns + "idx >= ? AND idx < ? ORDER BY idx")
+		st, err := s.conn.Prepare(columns + "idx >= ? AND idx < ? ORDER BY idx")
+		if err != nil {
+			return err
+		}
 		st.BindInt64(1, q.From)
 		st.BindInt64(2, to)
 		return interrupted(ctx, s.each(st, names, fn))
@@ -186,7 +189,10 @@ func (s *Store) Records(ctx context.Context, q store.Query, fn func(*store.Entry
 	if err != nil {
 		return interrupted(ctx, err)
 	}
-	st := s.conn.Prep(columns + "idx = ?")
+	st, err := s.conn.Prepare(columns + "idx = ?")
+	if err != nil {
+		return err
+	}
 	for _, idx := range chosen {
 		if idx < q.From || idx >= to {
 			continue
@@ -234,7 +240,10 @@ func (s *Store) each(st *sqlite.Stmt, names map[int64]string, fn func(*store.Ent
 // chosen returns the indexes of the records that have one of the tokens,
 // ascending.
 func (s *Store) chosen(q *store.Query) (indexes []int64, err error) {
-	st := s.conn.Prep("SELECT first, list FROM postings WHERE epoch = ? AND token = ?")
+	st, err := s.conn.Prepare("SELECT first, list FROM postings WHERE epoch = ? AND token = ?")
+	if err != nil {
+		return nil, err
+	}
 	defer st.Reset()
 	for epoch, tokens := range q.Tokens {
 		for _, token := range tokens {

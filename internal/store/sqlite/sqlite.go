@@ -160,11 +160,11 @@ func (s *Store) empty() (bool, error) {
 
 // check refuses what is no archive of ours, and one of another version.
 func (s *Store) check() error {
-	id, err := sqlitex.ResultInt64(s.conn.Prep("PRAGMA application_id"))
+	id, err := s.pragma("application_id")
 	if err != nil {
 		return err
 	}
-	version, err := sqlitex.ResultInt64(s.conn.Prep("PRAGMA user_version"))
+	version, err := s.pragma("user_version")
 	if err != nil {
 		return err
 	}
@@ -175,6 +175,16 @@ func (s *Store) check() error {
 		return fmt.Errorf("%s is an archive of version %d, and this program knows version %d", s.path, version, store.Version)
 	}
 	return nil
+}
+
+// pragma returns a number out of the header. The file may be anything.
+func (s *Store) pragma(name string) (int64, error) {
+	st, _, err := s.conn.PrepareTransient("PRAGMA " + name)
+	if err != nil {
+		return 0, err
+	}
+	n, err := sqlitex.ResultInt64(st)
+	return n, errors.Join(err, st.Finalize())
 }
 
 // Close closes the file.
@@ -188,7 +198,7 @@ func (s *Store) Head() (h store.Head, err error) {
 		h.Size, h.Spool, h.Epoch, h.Generation = row.ColumnInt64(1), uint64(row.ColumnInt64(3)), uint64(row.ColumnInt64(4)), uint64(row.ColumnInt64(5))
 		return nil
 	}})
-	if err == nil && (!found || h.Size < 0) {
+	if err == nil && (!found || h.Size < 0 || h.Size > ledger.MaxSize) {
 		err = fmt.Errorf("the head of %s is damaged", s.path)
 	}
 	return h, err
