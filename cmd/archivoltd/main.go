@@ -32,6 +32,9 @@ type cli struct {
 	Run         runCmd    `cmd:"" help:"Capture until the signal TERM or INT."`
 	CheckConfig checkCmd  `cmd:"" help:"Check the configuration and the files it names, and say what it means."`
 	Status      statusCmd `cmd:"" help:"Ask the running daemon how it is."`
+
+	Key      keyCmd      `cmd:"" help:"The key of an archive in Cisco's format."`
+	Password passwordCmd `cmd:"" help:"The password of the keystore."`
 }
 
 // configFlag names the configuration.

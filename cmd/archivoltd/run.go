@@ -19,6 +19,7 @@ import (
 
 	"archivolt/internal/capture"
 	"archivolt/internal/config"
+	"archivolt/internal/keystore"
 	"archivolt/internal/ledger"
 	"archivolt/internal/problem"
 	"archivolt/internal/seal"
@@ -51,6 +52,9 @@ func (c *runCmd) Run(a *app) error {
 	d, err := c.read()
 	if err != nil {
 		return err
+	}
+	if d.Format == config.Cisco {
+		return problem.New(problem.Failed, c.Config, "capturing with format: cisco is not part of this version", "leave format: out for an archive of Archivolt's own format")
 	}
 	parts, err := assemble(d)
 	if err != nil {
@@ -164,7 +168,8 @@ func (l *link) up() bool {
 
 // parts is what a configuration names, read.
 type parts struct {
-	recipients *seal.Recipients
+	recipients *seal.Recipients // nil with format cisco
+	keystore   *keystore.Public // with format cisco
 	components []*xmpp.Component
 	anchors    []capture.Anchor
 }
@@ -181,7 +186,12 @@ func assemble(d *config.Daemon) (*parts, error) {
 		files = append(files, seal.File{Name: name, Data: data})
 	}
 	var err error
-	if p.recipients, err = seal.ParseRecipients(d.AllowMixed, files...); err != nil {
+	if d.Format == config.Cisco {
+		p.keystore, err = keystore.Inspect(d.Keystore)
+	} else {
+		p.recipients, err = seal.ParseRecipients(d.AllowMixed, files...)
+	}
+	if err != nil {
 		return nil, err
 	}
 	for _, a := range d.Anchors {
@@ -259,9 +269,17 @@ func (c *checkCmd) Run(a *app) error {
 		return err
 	}
 	fmt.Fprintf(a.out, "archive %s, state %s, configuration %s\n", d.Archive, d.StateDir, d.Hash[:16])
-	fmt.Fprintf(a.out, "sealed for %d recipients, class %s\n", len(p.recipients.Fingerprints()), p.recipients.Class())
-	for _, file := range p.recipients.NotPostQuantum() {
-		fmt.Fprintf(a.out, "  not post-quantum, because of %s\n", file)
+	if p.keystore != nil {
+		last := p.keystore.Keys[len(p.keystore.Keys)-1]
+		if !last.Enabled() {
+			return problem.New(problem.Failed, d.Keystore, "encryption is disabled", "archivoltd key enable --config "+problem.Quote(c.Config))
+		}
+		fmt.Fprintf(a.out, "encrypted with the key %s of %s\n  %s\n", last.Fingerprint, d.Keystore, notProtected)
+	} else {
+		fmt.Fprintf(a.out, "sealed for %d recipients, class %s\n", len(p.recipients.Fingerprints()), p.recipients.Class())
+		for _, file := range p.recipients.NotPostQuantum() {
+			fmt.Fprintf(a.out, "  not post-quantum, because of %s\n", file)
+		}
 	}
 	for i, x := range d.XMPP {
 		how := "each copy is acknowledged once it is durable"
@@ -270,7 +288,7 @@ func (c *checkCmd) Run(a *app) error {
 		}
 		fmt.Fprintf(a.out, "%s at %s as %s for %s: %s\n", x.Server, x.Address, p.components[i].Name, strings.Join(x.LocalDomains, ", "), how)
 	}
-	if len(d.Anchors) == 0 {
+	if len(d.Anchors) == 0 && p.keystore == nil {
 		fmt.Fprintf(a.out, "no anchors: who can change both the archive and state_dir can cut off its end without a trace\n")
 	}
 	return nil

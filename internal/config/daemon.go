@@ -25,8 +25,8 @@ const DaemonFileName = "archivoltd.yaml"
 // Daemon is the configuration of archivoltd. File names are taken from its
 // folder.
 type Daemon struct {
-	Archive    string       `yaml:"archive"`     // file of the archive, which the first start makes
-	Format     string       `yaml:"format"`      // "archivolt", which is the default
+	Archive    string       `yaml:"archive"`     // file of the archive, which the first start makes; with format cisco also a postgres:// URL
+	Format     string       `yaml:"format"`      // Archivolt, which is the default, or Cisco
 	Recipients []string     `yaml:"recipients"`  // files of who can read: FILE.pub of identities, age recipients, RSA public keys
 	AllowMixed bool         `yaml:"allow_mixed"` // recipients that are post-quantum beside others that are not
 	XMPP       []XMPPServer `yaml:"xmpp"`        // where messages come from; at least one
@@ -34,6 +34,11 @@ type Daemon struct {
 	StateDir   string       `yaml:"state_dir"`   // folder for the checkpoint key, the anchor and the spool; on another disk than the archive if there is one
 	SpoolMax   Size         `yaml:"spool_max"`   // 16GiB if left out
 	Anchors    []string     `yaml:"anchors"`     // files and http(s) URLs that get each checkpoint
+
+	// Of format cisco alone.
+	Keystore      string `yaml:"keystore"`       // file of the key
+	PerMessage    bool   `yaml:"per_message"`    // one row for a message, not for each copy
+	ClearSubjects bool   `yaml:"clear_subjects"` // fill the column SUBJECT, which is not encrypted
 
 	Hash string `yaml:"-"` // SHA-256 of the file, for the ledger
 }
@@ -58,11 +63,13 @@ const (
 // NoListen is the value of listen that opens no port.
 const NoListen = "none"
 
-// Defaults of a Daemon.
+// Formats of archives.
 const (
-	defaultFormat = "archivolt"
-	defaultListen = "127.0.0.1:9280"
+	Archivolt = "archivolt" // our own: sealed for recipients, docs/format/envelope.md
+	Cisco     = "cisco"     // table JM, encrypted with one key: docs/format/cisco.md
 )
+
+const defaultListen = "127.0.0.1:9280"
 
 // Size is a number of bytes, written as 500MiB or 16GiB.
 type Size int64
@@ -94,7 +101,7 @@ const minSpool = 64 << 20
 func ParseDaemon(name string, data []byte) (*Daemon, error) {
 	d := yaml.NewDecoder(bytes.NewReader(data))
 	d.KnownFields(true)
-	c := &Daemon{Format: defaultFormat, Listen: defaultListen}
+	c := &Daemon{Format: Archivolt, Listen: defaultListen}
 	if err := d.Decode(c); err != nil && !errors.Is(err, io.EOF) {
 		return nil, problem.New(problem.Usage, name, inWords(err), "compare it with docs/ops/archivoltd.md")
 	}
@@ -111,6 +118,7 @@ func ParseDaemon(name string, data []byte) (*Daemon, error) {
 	}
 	local(&c.Archive)
 	local(&c.StateDir)
+	local(&c.Keystore)
 	for _, list := range [][]string{c.Recipients, c.Anchors} {
 		for i := range list {
 			local(&list[i])
@@ -128,12 +136,17 @@ func (c *Daemon) check() (what, try string) {
 	switch {
 	case c.Archive == "":
 		return "archive: is missing", "name the file of the archive, such as /var/lib/archivolt/archive.db"
-	case strings.Contains(c.Archive, "://"):
-		return "archive: is a URL, and this version keeps archives in files", "name a file, such as /var/lib/archivolt/archive.db"
-	case c.Format != defaultFormat:
-		return "format: " + c.Format + " is not one that this version writes", "leave it out, or write archivolt"
-	case len(c.Recipients) == 0:
-		return "recipients: is missing: there is nobody to seal for", "name the officer's FILE.pub, which archivolt identity new makes"
+	case c.Format == Archivolt:
+		what, try = c.checkArchivolt()
+	case c.Format == Cisco:
+		what, try = c.checkCisco()
+	default:
+		return "format: " + c.Format + " is not one that this version writes", "write archivolt, which is the default, or cisco"
+	}
+	if what != "" {
+		return what, try
+	}
+	switch {
 	case c.StateDir == "":
 		return "state_dir: is missing", "name a folder that only archivoltd can write to, such as /var/lib/archivolt/state"
 	case c.SpoolMax != 0 && c.SpoolMax < minSpool:
@@ -177,6 +190,45 @@ func (c *Daemon) check() (what, try string) {
 		}
 	}
 	return "", ""
+}
+
+func (c *Daemon) checkArchivolt() (what, try string) {
+	switch {
+	case strings.Contains(c.Archive, "://"):
+		return "archive: is a URL, and archives of Archivolt's own format are files", "name a file, such as /var/lib/archivolt/archive.db"
+	case len(c.Recipients) == 0:
+		return "recipients: is missing: there is nobody to seal for", "name the officer's FILE.pub, which archivolt identity new makes"
+	case c.Keystore != "" || c.PerMessage || c.ClearSubjects:
+		return "keystore:, per_message: and clear_subjects: are for format: cisco alone", "remove them, or write format: cisco"
+	}
+	return "", ""
+}
+
+func (c *Daemon) checkCisco() (what, try string) {
+	switch {
+	case c.Keystore == "":
+		return "keystore: is missing: format: cisco encrypts with a key, which lies there", "name a file, such as /etc/archivolt/keystore, and make it with archivoltd key enable"
+	case len(c.Recipients) > 0 || c.AllowMixed:
+		return "recipients: and allow_mixed: mean nothing with format: cisco: who has the key can read", "remove them, or leave format: cisco out"
+	case len(c.Anchors) > 0:
+		return "anchors: mean nothing with format: cisco, which has no checkpoints", "remove them, or leave format: cisco out"
+	case !strings.Contains(c.Archive, "://"):
+		return "", ""
+	}
+	u, err := url.Parse(c.Archive)
+	if err != nil {
+		return "archive: is no URL that can be read", "write it as postgres://user@host:5432/tcmadb?sslmode=verify-full"
+	}
+	if _, has := u.User.Password(); has || u.Query().Has("password") || u.Query().Has("sslpassword") {
+		return "archive: holds a password", "leave it out, and set the environment variable ARCHIVOLT_DB_PASSWORD instead"
+	}
+	switch u.Scheme {
+	case "postgres", "postgresql":
+		return "", ""
+	case "sqlserver", "oracle":
+		return "archive: " + u.Scheme + ":// is read by archivolt, and not written by this version", "name a postgres:// URL, or a file"
+	}
+	return "archive: " + u.Scheme + ":// is no kind of database that this version writes to", "name a postgres:// URL, or a file"
 }
 
 func loopback(host string) bool {
