@@ -26,7 +26,7 @@ var rooms = map[string][]string{
 		"message", "transcript", "archive", "review", "export", "export/pdf", "proof", "identity", "seal", "audit", "config", "people", "filippo.io/age",
 		"github.com/alecthomas/kong", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 		"golang.org/x/text/encoding", "golang.org/x/text/encoding/unicode", "golang.org/x/text/transform"},
-	"cmd/archivoltd": {"problem", "keys", "keystore", "passphrase", "golang.org/x/term", "config", "capture", "xmpp", "seal", "ledger", "store", "store/sqlite",
+	"cmd/archivoltd": {"problem", "keys", "keystore", "passphrase", "cisco/write", "golang.org/x/term", "config", "capture", "xmpp", "seal", "ledger", "store", "store/sqlite",
 		"github.com/alecthomas/kong", "github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors", "github.com/prometheus/client_golang/prometheus/promhttp"},
 	"internal/problem":        {},
 	"internal/durable":        {},
