@@ -321,7 +321,7 @@ func (p *Postgres) append(ctx context.Context, b *Batch) error {
 	}
 	for _, source := range slices.Sorted(maps.Keys(b.Marks)) {
 		_, err := p.query(ctx, `INSERT INTO archivolt_marks VALUES ($1, $2)
-			ON CONFLICT (source) DO UPDATE SET mark = greatest(archivolt_marks.mark, excluded.mark)`, source, number(b.Marks[source]))
+			ON CONFLICT (source) DO UPDATE SET mark = greatest(archivolt_marks.mark, excluded.mark)`, storable(source), number(b.Marks[source]))
 		if err != nil {
 			return err
 		}

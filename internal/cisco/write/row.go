@@ -263,10 +263,9 @@ func cutBytes(text string, most int) (begin string, cut bool) {
 }
 
 // cutUnits cuts a text for a column of maxShort characters, by the narrowest
-// count: SQL Server's characters are UTF-16 code units. What no database takes
-// as text is replaced.
+// count: SQL Server's characters are UTF-16 code units.
 func cutUnits(text string) (begin string, cut bool) {
-	text = strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", "\uFFFD"), "\uFFFD")
+	text = storable(text)
 	units := 0
 	for i, r := range text {
 		if units += utf16.RuneLen(r); units > maxShort {
@@ -274,6 +273,12 @@ func cutUnits(text string) (begin string, cut bool) {
 		}
 	}
 	return text, false
+}
+
+// storable is text with what no database takes as text replaced: a value that
+// is refused would hold up all that follow it.
+func storable(text string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", "\uFFFD"), "\uFFFD")
 }
 
 // afterStartTag is what follows the start tag of a stanza, all of it if there is

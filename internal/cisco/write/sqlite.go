@@ -257,7 +257,7 @@ func (s *SQLite) Append(ctx context.Context, b *Batch) (err error) {
 		return err
 	}
 	for source, number := range b.Marks {
-		mark.BindText(1, source)
+		mark.BindText(1, storable(source))
 		mark.BindText(2, fmt.Sprintf("%020d", number))
 		if err := step(mark); err != nil {
 			return err

@@ -156,6 +156,11 @@ func TestStores(t *testing.T) {
 			if head, err := d.Head(ctx); err != nil || head != want {
 				t.Errorf("%+v, %v, want %+v", head, err, want)
 			}
+			// A name that no database takes as it is holds nothing up.
+			batch.Marks["odd\uFFFD\uFFFDname"] = 7
+			if err := d.Append(ctx, &Batch{After: 5, Spool: 5, Generation: 1, Key: e.Fingerprint(), Marks: map[string]uint64{"odd\xff\x00name": 7}}); err != nil {
+				t.Error(err)
+			}
 			// Without rows: entries of the queue that are no copies.
 			if err := d.Append(ctx, &Batch{After: 5, Spool: 6, Generation: 1, Key: e.Fingerprint(), Marks: map[string]uint64{"queue/x": 1}}); err != nil {
 				t.Fatal(err)
