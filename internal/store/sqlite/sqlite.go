@@ -237,6 +237,9 @@ func (s *Store) Append(b *store.Batch) (err error) {
 			clear(s.sources)
 		}
 	}()
+	// What a batch that failed half-way has gathered is not this one's.
+	clear(s.posting)
+	s.order = s.order[:0]
 	if err := s.swapHead(b); err != nil {
 		return err
 	}
@@ -364,10 +367,6 @@ func (s *Store) addOther(e *store.Entry) error {
 
 func (s *Store) addPostings() error {
 	st := s.conn.Prep("INSERT INTO postings VALUES (?, ?, ?, ?)")
-	defer func() {
-		clear(s.posting)
-		s.order = s.order[:0]
-	}()
 	for _, key := range s.order {
 		l := s.posting[key]
 		st.BindInt64(1, int64(key.epoch))

@@ -319,23 +319,33 @@ func testAppend(t *testing.T, p Place) {
 	same(t, "by token, from 100 on", records(t, r, store.Query{From: 100, Tokens: tokens}), choose(g.Entries, func(e *store.Entry) bool { return has(e) && e.Index >= 100 }))
 	same(t, "by no token", records(t, r, store.Query{Tokens: map[uint64][]uint64{}}), nil)
 
+	samePostings(t, r, g.Entries)
+}
+
+// samePostings compares the index of participants with the tokens of the
+// entries.
+func samePostings(t *testing.T, r Reader, entries []store.Entry) {
+	t.Helper()
 	type key struct {
 		epoch, token uint64
 		index        int64
 	}
-	got, want := map[key]bool{}, map[key]bool{}
-	err = r.Postings(context.Background(), func(epoch, token uint64, indexes []int64) error {
+	got, want := map[key]int{}, map[key]int{}
+	err := r.Postings(context.Background(), func(epoch, token uint64, indexes []int64) error {
 		for _, i := range indexes {
-			got[key{epoch, token, i}] = true
+			got[key{epoch, token, i}]++
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range choose(g.Entries, isRecord) {
+	for _, e := range entries {
+		if e.Record == nil {
+			continue
+		}
 		for token := range slices.Chunk(e.Record.Tokens, ledger.TokenSize) {
-			want[key{e.Record.Epoch, store.TokenNumber([ledger.TokenSize]byte(token)), e.Index}] = true
+			want[key{e.Record.Epoch, store.TokenNumber([ledger.TokenSize]byte(token)), e.Index}]++
 		}
 	}
 	if !maps.Equal(got, want) {
@@ -361,13 +371,24 @@ func testAtomic(t *testing.T, p Place) {
 	for _, e := range records(t, r, store.Query{From: 100}) {
 		t.Errorf("record %d of a batch that failed is there", e.Index)
 	}
-	// The same again, whole.
+	// The same again, whole: nothing of the attempt that failed may be left,
+	// nor of one that the store refused before it read the entries.
 	last.Index = before.Size + 49
 	if err := w.Append(&bad); err != nil {
 		t.Errorf("the batch, mended: %v", err)
 	}
 	if err := w.Append(&bad); !errors.Is(err, store.ErrFenced) {
 		t.Errorf("the same batch twice: %v", err)
+	}
+	if err := w.Append(g.Batch(50)); err != nil {
+		t.Errorf("the batch after it: %v", err)
+	}
+	after := must[Reader](t)(p.Read())
+	defer after.Close()
+	same(t, "all records", records(t, after, store.Query{}), choose(g.Entries, func(e *store.Entry) bool { return e.Record != nil }))
+	samePostings(t, after, g.Entries)
+	if got := must[map[string]uint64](t)(w.Marks()); !maps.Equal(got, g.Marks) {
+		t.Errorf("the marks are %v, want %v", got, g.Marks)
 	}
 }
 
