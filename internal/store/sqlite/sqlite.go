@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 
 	"zombiezen.com/go/sqlite"
@@ -42,21 +43,46 @@ type list struct {
 }
 
 // Create makes an archive in the file path, which must not exist, readable by
-// its owner alone.
+// its owner alone. It is made under another name and appears whole: of two
+// processes that make one at the same time, one fails.
 func Create(path string, id ledger.ID) (*Store, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*") // mode 0600
 	if err != nil {
 		return nil, err
 	}
+	name := f.Name()
 	f.Close()
-	s, err := open(path, sqlite.OpenReadWrite)
+	defer removeAll(name) // linked, or of no use
+	s, err := open(name, sqlite.OpenReadWrite)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.create(id); err != nil {
-		return nil, errors.Join(err, s.Close())
+	if err := errors.Join(s.create(id), s.Close()); err != nil { // closing brings the log into the file
+		return nil, err
 	}
-	return s, nil
+	if err := syncFile(name); err != nil {
+		return nil, err
+	}
+	if err := os.Link(name, path); err != nil {
+		return nil, err
+	}
+	if err := syncFile(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	return Open(path)
+}
+
+// syncFile makes a file, or the names in a folder, durable.
+func syncFile(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil && runtime.GOOS != "windows" { // which syncs neither folders nor what is open for reading
+		return err
+	}
+	return nil
 }
 
 func (s *Store) create(id ledger.ID) (err error) {
@@ -79,7 +105,7 @@ func (s *Store) create(id ledger.ID) (err error) {
 }
 
 // Open opens an archive for writing. A path where there is none gives
-// store.ErrNone; so does one that was never finished, which is removed.
+// store.ErrNone.
 func Open(path string) (*Store, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, store.ErrNone
@@ -88,18 +114,7 @@ func Open(path string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	empty, err := s.empty()
-	if err == nil && empty { // power went while it was made
-		err = errors.Join(s.Close(), removeAll(path))
-		if err == nil {
-			err = store.ErrNone
-		}
-		return nil, err
-	}
-	if err == nil {
-		err = s.check()
-	}
-	if err == nil { // a copy that was made with VACUUM INTO has lost it
+	if err = s.check(); err == nil { // a copy that was made with VACUUM INTO has lost it
 		err = sqlitex.ExecuteTransient(s.conn, "PRAGMA journal_mode=WAL", nil)
 	}
 	if err != nil {
@@ -151,11 +166,6 @@ func escape(path string) string {
 		}
 	}
 	return string(b)
-}
-
-func (s *Store) empty() (bool, error) {
-	n, err := sqlitex.ResultInt64(s.conn.Prep("SELECT count(*) FROM sqlite_master"))
-	return n == 0, err
 }
 
 // check refuses what is no archive of ours, and one of another version.
@@ -257,7 +267,10 @@ func (s *Store) Append(b *store.Batch) (err error) {
 	if err := s.addPostings(); err != nil {
 		return err
 	}
-	st := s.conn.Prep("INSERT OR REPLACE INTO tiles VALUES (?, ?)")
+	st, err := s.conn.Prepare("INSERT OR REPLACE INTO tiles VALUES (?, ?)")
+	if err != nil {
+		return err
+	}
 	for _, t := range b.Tiles {
 		st.BindInt64(1, int64(t.Level)<<levelShift|t.N)
 		st.BindBytes(2, t.Hashes)
@@ -265,7 +278,9 @@ func (s *Store) Append(b *store.Batch) (err error) {
 			return err
 		}
 	}
-	st = s.conn.Prep("UPDATE sources SET mark = max(mark, ?) WHERE name = ?")
+	if st, err = s.conn.Prepare("UPDATE sources SET mark = max(mark, ?) WHERE name = ?"); err != nil {
+		return err
+	}
 	for name, mark := range b.Marks {
 		st.BindInt64(1, int64(mark))
 		st.BindText(2, name)
@@ -285,7 +300,10 @@ func step(st *sqlite.Stmt) error {
 // swapHead replaces the head, if it is still the one that the batch was made
 // for.
 func (s *Store) swapHead(b *store.Batch) error {
-	st := s.conn.Prep("UPDATE head SET size = ?, root = ?, spool = ?, epoch = ? WHERE generation = ? AND size = ?")
+	st, err := s.conn.Prepare("UPDATE head SET size = ?, root = ?, spool = ?, epoch = ? WHERE generation = ? AND size = ?")
+	if err != nil {
+		return err
+	}
 	st.BindInt64(1, b.Head.Size)
 	st.BindBytes(2, b.Head.Root[:])
 	st.BindInt64(3, int64(b.Head.Spool))
@@ -307,7 +325,10 @@ func (s *Store) addRecord(e *store.Entry) error {
 		return err
 	}
 	r := e.Record
-	st := s.conn.Prep("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+	st, err := s.conn.Prepare("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+	if err != nil {
+		return err
+	}
 	st.BindInt64(1, e.Index)
 	st.BindInt64(2, r.Time)
 	st.BindInt64(3, int64(r.Epoch))
@@ -366,7 +387,10 @@ func (s *Store) addOther(e *store.Entry) error {
 }
 
 func (s *Store) addPostings() error {
-	st := s.conn.Prep("INSERT INTO postings VALUES (?, ?, ?, ?)")
+	st, err := s.conn.Prepare("INSERT INTO postings VALUES (?, ?, ?, ?)")
+	if err != nil {
+		return err
+	}
 	for _, key := range s.order {
 		l := s.posting[key]
 		st.BindInt64(1, int64(key.epoch))

@@ -2,7 +2,9 @@ package sqlite_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -184,15 +186,43 @@ func TestForeignFiles(t *testing.T) {
 			t.Errorf("%s opens for reading", name)
 		}
 	}
-	path := filepath.Join(dir, "unfinished") // made, and the power went
+	path := filepath.Join(dir, "empty")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := sqlite.Open(path); err != store.ErrNone {
-		t.Errorf("an archive that was never finished gives %v", err)
+	if s, err := sqlite.Open(path); err == nil {
+		s.Close()
+		t.Error("an empty file opens")
 	}
-	if _, err := os.Stat(path); err == nil {
-		t.Error("it is still in the way")
+	if _, err := os.Stat(path); err != nil {
+		t.Error("it was removed")
+	}
+}
+
+// TestTwoMakers: of many who make an archive at one place, one does.
+func TestTwoMakers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "archive.db")
+	results := make(chan error, 20)
+	for i := range byte(20) {
+		go func() {
+			s, err := sqlite.Create(path, ledger.ID{i})
+			if err == nil {
+				err = s.Close()
+			} else if !errors.Is(err, fs.ErrExist) {
+				t.Error(err)
+			}
+			results <- err
+		}()
+	}
+	made := 0
+	for range 20 {
+		if <-results == nil {
+			made++
+		}
+	}
+	left, _ := filepath.Glob(path + "*")
+	if made != 1 || len(left) != 1 {
+		t.Errorf("%d archives were made, and %q is left", made, left)
 	}
 }
 
