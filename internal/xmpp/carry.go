@@ -159,11 +159,12 @@ func validSource(s string) bool {
 	return true
 }
 
-// parseNumber reads a delivery number: decimal, from 1, without leading zeros.
+// parseNumber reads a delivery number: decimal, from 1 to 2^63-1, without
+// leading zeros. Databases that keep the highest have no larger integers.
 func parseNumber(s string) (uint64, bool) {
 	if s == "" || s[0] < '1' || s[0] > '9' {
 		return 0, false
 	}
-	n, err := strconv.ParseUint(s, 10, 64)
+	n, err := strconv.ParseUint(s, 10, 63)
 	return n, err == nil
 }

@@ -31,8 +31,8 @@ type Copy struct {
 	// Source is the id of the sender's queue, 1 to 128 bytes of
 	// [A-Za-z0-9._:/-]; empty where the server cannot number its copies.
 	Source string
-	// Number is the delivery number within Source, from 1; 0 without Source. A
-	// copy that is sent again has the number that it had.
+	// Number is the delivery number within Source, from 1 to 2^63-1; 0 without
+	// Source. A copy that is sent again has the number that it had.
 	Number uint64
 }
 

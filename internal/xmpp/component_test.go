@@ -69,7 +69,7 @@ func TestParcelsApart(t *testing.T) {
 	r := newRecorder()
 	connections, _ := play(t, &Component{}, r)
 	s := accept(t, connections)
-	s.say(parcelOf("1", copyOf("1", hello)) + parcelOf("2", copyOf("2", hello)) + parcelOf("3", copyOf("18446744073709551615", hello)))
+	s.say(parcelOf("1", copyOf("1", hello)) + parcelOf("2", copyOf("2", hello)) + parcelOf("3", copyOf("9223372036854775807", hello)))
 	one, two, three := next(t, r.deliveries), next(t, r.deliveries), next(t, r.deliveries)
 	three.done(nil)
 	s.expect(resultOf("3"))
@@ -210,10 +210,10 @@ func TestMalformedParcels(t *testing.T) {
 		"another child in copy": parcelOf("1", strings.Replace(good, "</copy>", "<other/></copy>", 1)),
 		"two archives":          strings.Replace(parcelOf("1", good), "</iq>", "<archive xmlns='urn:archivolt:capture:1' source='q'>"+good+"</archive></iq>", 1),
 	}
-	for _, n := range []string{"0", "-1", "+1", "01", "1.0", "1e3", "", " 1", "0x1", "18446744073709551616", "١"} {
+	for _, n := range []string{"0", "-1", "+1", "01", "1.0", "1e3", "", " 1", "0x1", "9223372036854775808", "18446744073709551615", "18446744073709551616", "١"} {
 		bad["number "+n] = parcelOf("1", copyOf(n, hello))
 	}
-	bad["a number after the last"] = parcelOf("1", copyOf("18446744073709551615", hello)+copyOf("0", hello))
+	bad["a number after the last"] = parcelOf("1", copyOf("9223372036854775807", hello)+copyOf("9223372036854775808", hello))
 	for name, text := range bad {
 		t.Log(name)
 		s.say(text)
