@@ -1,16 +1,23 @@
 package main
 
 import (
+	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"filippo.io/age"
+
+	"archivolt/internal/config"
+	"archivolt/internal/problem"
+	"archivolt/internal/seal"
+	"archivolt/internal/xmpp"
 )
 
-// TestCheckConfig: what is wrong is said with what mends it, and nothing is
-// made on the disk.
+// TestCheckConfig: what is wrong is said with what mends it, by run too, and
+// nothing is made on the disk.
 func TestCheckConfig(t *testing.T) {
 	hybrid, err := age.GenerateHybridIdentity()
 	if err != nil {
@@ -62,6 +69,10 @@ func TestCheckConfig(t *testing.T) {
 		{"TLS over the network", "address: '127.0.0.1:5347'", "tls: true, address: 'xmpp.example.org:5347'", 0, "xmpp.example.org:5347"},
 		{"an empty secret", "secret_file: secret", "secret_file: empty", 2, "the secret is empty"},
 		{"no domains", "local_domains: [example.org]", "local_domains: []", 2, "local_domains: is missing"},
+		{"a component's name", "component: archive.example.org", "component: archive@example.org", 2, "archive@example.org: this is no name for a component"},
+		{"a domain that is none", "local_domains: [example.org]", "local_domains: [example.org, 'example.org/chat']", 2, "example.org/chat: this is no local domain"},
+		{"an empty domain", "local_domains: [example.org]", "local_domains: ['']", 2, "this is no local domain"},
+		{"an address without host", "address: '127.0.0.1:5347'", "tls: true, address: ':5347'", 2, ":5347: this is no address of a component listener"},
 		{"a server twice", "local_domains: [example.org]}]", "local_domains: [example.org]}, {server: prosody, address: '127.0.0.1:5347', component: archive.example.org, secret_file: secret, local_domains: [example.com]}]", 2, "server 2: is named twice"},
 		{"a typing mistake", "listen:", "lisen:", 2, "line 4: field lisen is unknown"},
 		{"a size", "listen: none", "listen: none\nspool_max: 16 gigs", 2, `"16 gigs" is no size such as 16GiB`},
@@ -87,6 +98,12 @@ func TestCheckConfig(t *testing.T) {
 		if code != 0 && (!strings.Contains(stderr, "\n  try: ") || strings.Contains(stdout+stderr, "s3cret")) {
 			t.Errorf("%s: code %d\n%s%s", c.name, code, stdout, stderr)
 		}
+		if code == 0 {
+			continue // run would run
+		}
+		if stdout, stderr, code := archivoltd(t, "run", "--config", name); code != c.code || !strings.Contains(stdout+stderr, c.want) {
+			t.Errorf("%s: run ends with code %d\n%s%s", c.name, code, stdout, stderr)
+		}
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -97,5 +114,26 @@ func TestCheckConfig(t *testing.T) {
 	}
 	if _, stderr, code := archivoltd(t, "status", "--config", filepath.Join(dir, "archivoltd.yaml")); code != 2 {
 		t.Errorf("status with a bad configuration: %d %s", code, stderr)
+	}
+}
+
+// TestComponentEnds: a component that cannot run ends the daemon, and not as if
+// somebody had asked for it.
+func TestComponentEnds(t *testing.T) {
+	dir := t.TempDir()
+	officer, err := age.GenerateHybridIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipients, err := seal.ParseRecipients(false, seal.File{Name: "officer.pub", Data: []byte(officer.Recipient().String())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	a := &app{ctx: t.Context(), out: io.Discard, err: &log}
+	d := &config.Daemon{Archive: filepath.Join(dir, "archive.db"), StateDir: filepath.Join(dir, "state"), Listen: config.NoListen, XMPP: []config.XMPPServer{{Server: config.Prosody}}}
+	err = a.capture(d, &parts{recipients: recipients, components: []*xmpp.Component{{Address: "127.0.0.1:1", Name: "no name", Secret: []byte("s"), Domains: []string{"example.org"}}}})
+	if problem.ClassOf(err) != problem.Usage || !strings.Contains(err.Error(), "this is no name for a component") {
+		t.Errorf("it ends with %v\n%s", err, log.String())
 	}
 }

@@ -60,6 +60,11 @@ func (c *runCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	return a.capture(d, parts)
+}
+
+// capture runs the parts until the context ends, or one of them.
+func (a *app) capture(d *config.Daemon, parts *parts) (err error) {
 	log := slog.New(slog.NewJSONHandler(a.err, nil))
 	var listener net.Listener
 	if d.Listen != config.NoListen {
@@ -81,12 +86,14 @@ func (c *runCmd) Run(a *app) error {
 	ctx, cancel := context.WithCancel(a.ctx)
 	defer cancel()
 	var running sync.WaitGroup
+	failed := make(chan error, len(parts.components))
 	for i, component := range parts.components {
 		component.Log = log.With("server", d.XMPP[i].Server, "component", component.Name)
 		connected[i] = &link{Service: service, component: component, server: d.XMPP[i].Server}
 		running.Go(func() {
 			if err := component.Run(ctx, connected[i]); err != nil {
 				log.Error("the component ends", "component", component.Name, "error", err)
+				failed <- err
 				cancel()
 			}
 		})
@@ -122,7 +129,12 @@ func (c *runCmd) Run(a *app) error {
 		return err
 	}
 	log.Info("stopped", "not_yet_stored", service.Left())
-	return nil
+	select {
+	case err := <-failed: // nothing was captured from there: this was no end that somebody asked for
+		return err
+	default:
+		return nil
+	}
 }
 
 // link is a service that knows which server's connection it is told of.
@@ -174,7 +186,8 @@ type parts struct {
 	anchors    []capture.Anchor
 }
 
-// assemble reads the files that a configuration names.
+// assemble reads the files that a configuration names, and checks what only
+// their users can.
 func assemble(d *config.Daemon) (*parts, error) {
 	p := &parts{}
 	var files []seal.File
@@ -203,6 +216,9 @@ func assemble(d *config.Daemon) (*parts, error) {
 	}
 	for i := range d.XMPP {
 		c, err := component(&d.XMPP[i])
+		if err == nil {
+			err = c.Check()
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -102,11 +102,11 @@ func (c *Component) Counts() Counts {
 }
 
 // Run connects, hands copies to h, and connects again whenever the connection
-// is lost, until ctx ends; then it gives nil. A configuration that cannot work
-// is a problem of class Usage at once; a server that refuses the component is
+// is lost, until ctx ends; then it gives nil. What Check refuses is returned at
+// once; a server that refuses the component is
 // logged and asked again.
 func (c *Component) Run(ctx context.Context, h Handler) error {
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		return err
 	}
 	failures := 0
@@ -187,8 +187,9 @@ func refused(err error) bool {
 	return false
 }
 
-// check refuses a configuration that no server can work with.
-func (c *Component) check() error {
+// Check refuses what no server can work with, with a problem of class Usage. It
+// connects to nothing.
+func (c *Component) Check() error {
 	host, _, err := net.SplitHostPort(c.Address)
 	if err != nil || host == "" {
 		return problem.New(problem.Usage, c.Address, "this is no address of a component listener", "write it as host:port, such as 127.0.0.1:5347")
