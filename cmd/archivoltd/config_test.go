@@ -132,7 +132,7 @@ func TestComponentEnds(t *testing.T) {
 	var log bytes.Buffer
 	a := &app{ctx: t.Context(), out: io.Discard, err: &log}
 	d := &config.Daemon{Archive: filepath.Join(dir, "archive.db"), StateDir: filepath.Join(dir, "state"), Listen: config.NoListen, XMPP: []config.XMPPServer{{Server: config.Prosody}}}
-	err = a.capture(d, &parts{recipients: recipients, components: []*xmpp.Component{{Address: "127.0.0.1:1", Name: "no name", Secret: []byte("s"), Domains: []string{"example.org"}}}})
+	err = (&runCmd{}).capture(a, d, &parts{recipients: recipients, components: []*xmpp.Component{{Address: "127.0.0.1:1", Name: "no name", Secret: []byte("s"), Domains: []string{"example.org"}}}})
 	if problem.ClassOf(err) != problem.Usage || !strings.Contains(err.Error(), "this is no name for a component") {
 		t.Errorf("it ends with %v\n%s", err, log.String())
 	}

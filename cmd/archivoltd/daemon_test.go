@@ -126,6 +126,20 @@ func (d *daemon) config() string { return d.file }
 // start starts it and waits until it is ready.
 func (d *daemon) start() {
 	d.t.Helper()
+	d.launch()
+	d.until("ready", func() bool {
+		answer, err := http.Get(d.url + "/readyz")
+		if err != nil {
+			return false
+		}
+		answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
+	})
+}
+
+// launch starts it.
+func (d *daemon) launch() {
+	d.t.Helper()
 	args := append(slices.Clone(d.under), os.Args[0], "run", "--config", d.config())
 	d.cmd = exec.Command(args[0], args[1:]...)
 	d.cmd.Env = append(append(os.Environ(), asDaemon+"=1"), d.env...)
@@ -142,14 +156,6 @@ func (d *daemon) start() {
 		_ = c.Wait() // its code is in ProcessState
 		close(exited)
 	}(d.cmd)
-	d.until("ready", func() bool {
-		answer, err := http.Get(d.url + "/readyz")
-		if err != nil {
-			return false
-		}
-		answer.Body.Close()
-		return answer.StatusCode == http.StatusOK
-	})
 }
 
 // until polls a condition.

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -12,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -20,11 +18,9 @@ import (
 	"archivolt/internal/capture"
 	"archivolt/internal/config"
 	"archivolt/internal/keystore"
-	"archivolt/internal/ledger"
 	"archivolt/internal/problem"
 	"archivolt/internal/seal"
 	"archivolt/internal/store"
-	"archivolt/internal/store/sqlite"
 	"archivolt/internal/xmpp"
 )
 
@@ -37,7 +33,10 @@ const drain = 20 * time.Second
 const grace = 7 * time.Second
 
 // runCmd captures.
-type runCmd struct{ configFlag }
+type runCmd struct {
+	configFlag
+	PassphraseFile string `placeholder:"FILE" help:"With format: cisco, file whose first line is the encryption password of the keystore."`
+}
 
 func (runCmd) Help() string {
 	return `Example:
@@ -53,18 +52,15 @@ func (c *runCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if d.Format == config.Cisco {
-		return problem.New(problem.Failed, c.Config, "capturing with format: cisco is not part of this version", "leave format: out for an archive of Archivolt's own format")
-	}
 	parts, err := assemble(d)
 	if err != nil {
 		return err
 	}
-	return a.capture(d, parts)
+	return c.capture(a, d, parts)
 }
 
 // capture runs the parts until the context ends, or one of them.
-func (a *app) capture(d *config.Daemon, parts *parts) (err error) {
+func (c *runCmd) capture(a *app, d *config.Daemon, parts *parts) (err error) {
 	log := slog.New(slog.NewJSONHandler(a.err, nil))
 	var listener net.Listener
 	if d.Listen != config.NoListen {
@@ -73,12 +69,7 @@ func (a *app) capture(d *config.Daemon, parts *parts) (err error) {
 		}
 		defer listener.Close()
 	}
-	sink, err := openStore(d.Archive)
-	if err != nil {
-		return err
-	}
-	service, err := capture.Start(capture.Config{StateDir: d.StateDir, Recipients: parts.recipients, Writer: "archivoltd " + programVersion(), Configuration: d.Hash,
-		Anchors: parts.anchors, SpoolBytes: int64(d.SpoolMax), Log: log}, sink)
+	service, err := c.startService(a, d, parts, log)
 	if err != nil {
 		return err
 	}
@@ -255,20 +246,6 @@ func component(x *config.XMPPServer) (*xmpp.Component, error) {
 		}
 	}
 	return c, nil
-}
-
-// openStore opens the archive, or makes it where there is none.
-func openStore(path string) (*sqlite.Store, error) {
-	s, err := sqlite.Open(path)
-	if !errors.Is(err, store.ErrNone) {
-		return s, err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
-	var id ledger.ID
-	rand.Read(id[:])
-	return sqlite.Create(path, id)
 }
 
 // checkCmd checks a configuration.

@@ -16,21 +16,21 @@ import (
 // asked is a request that a server has got.
 type asked struct{ method, path, kind, body string }
 
-// keeper answers with the status that the path names, and notes what it got. A
+// collector answers with the status that the path names, and notes what it got. A
 // redirection leads to a page that answers 200 to everybody.
-type keeper struct {
+type collector struct {
 	mu   sync.Mutex
 	list []asked
 }
 
-func (k *keeper) requests() []asked {
+func (k *collector) requests() []asked {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.list
 }
 
 // ServeHTTP answers.
-func (k *keeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (k *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	k.mu.Lock()
 	k.list = append(k.list, asked{r.Method, r.URL.Path, r.Header.Get("Content-Type"), string(body)})
@@ -50,7 +50,7 @@ func (k *keeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func TestHTTPAnchor(t *testing.T) {
 	const checkpoint = "archivolt/0102\n7\nAAAA=\n\n— archivolt/0102 sig\xff\x00=\n"
 	for _, code := range []int{200, 201, 202, 204, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 410, 429, 500, 503} {
-		k := &keeper{}
+		k := &collector{}
 		server := httptest.NewServer(k)
 		url := server.URL + "/" + strconv.Itoa(code)
 		err := HTTPAnchor(url).Keep(t.Context(), []byte(checkpoint))

@@ -169,7 +169,11 @@ func (w *storer) move(entries []spool.Entry) error {
 		s.counts.storeFailing.Store(true)
 		s.counts.storeFailures.Add(1)
 		s.cfg.Log.Error("the store does not take what was captured; it waits in the spool", "error", err, "again_in", wait)
-		if err := w.pause(wait); err != nil {
+		var end <-chan struct{}
+		if errors.Is(err, ErrLocked) { // which no waiting opens
+			end = s.sealed
+		}
+		if err := w.pause(wait, end); err != nil {
 			return err
 		}
 		wait = min(2*wait, maxRetry)
@@ -195,8 +199,8 @@ func (w *storer) move(entries []spool.Entry) error {
 	}
 }
 
-// pause waits, unless the service has to end.
-func (w *storer) pause(wait time.Duration) error {
+// pause waits, unless the service has to end, or does and end says so.
+func (w *storer) pause(wait time.Duration, end <-chan struct{}) error {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -205,6 +209,8 @@ func (w *storer) pause(wait time.Duration) error {
 		select {
 		case <-timer.C:
 			return nil
+		case <-end:
+			return errHurry
 		case <-tick.C:
 			if w.hurry.Load() {
 				return errHurry
