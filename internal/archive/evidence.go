@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"archivolt/internal/ledger"
@@ -166,6 +167,9 @@ func (p *Prover) Evidence(ctx context.Context, o message.Origin) (e Evidence, er
 	}
 	if c := place.checkpoint; err == nil && c != nil && e.Index < c.Size {
 		proof, failed := ledger.Prove(c.Size, e.Index, ledger.Reader(place.head.Size, place.head.Root, place))
+		if errors.Is(failed, store.ErrChanged) {
+			return e, failed
+		}
 		if failed == nil && ledger.CheckProof(proof, c.Size, c.Root, e.Index, ledger.Leaf(e.Entry)) == nil {
 			e.Proof = proof
 			if e.Proof == nil { // of the only entry

@@ -38,6 +38,9 @@ func OpenStore(name string) (Store, error) {
 	if errors.Is(err, store.ErrNone) {
 		return nil, problem.New(problem.NoArchive, name, "there is no such archive", "check the name")
 	}
+	if errors.Is(err, store.ErrChanged) { // which says what to do
+		return nil, err
+	}
 	if err != nil {
 		return nil, &problem.Error{Class: problem.Failed, Object: name, What: "this archive does not open: " + err.Error(), Try: "see that the file is whole, and that the files beside it with the endings -wal and -shm were copied with it", Err: err}
 	}
@@ -67,7 +70,10 @@ func (a *Archive) openOwn(path string) (*own, error) {
 		o.epochs, err = readEpochs(s, o.head.ID, a.identities)
 	}
 	if err != nil {
-		_ = s.Close() // only read
+		_ = s.Close()                         // only read
+		if errors.Is(err, store.ErrChanged) { // it is not damaged
+			return nil, err
+		}
 		return nil, problem.New(problem.Failed, path, "this archive is damaged: "+err.Error(), "archivolt verify says more; restore it from its backup")
 	}
 	return o, nil

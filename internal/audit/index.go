@@ -2,11 +2,12 @@ package audit
 
 import (
 	"encoding/binary"
+	"errors"
 	"hash/maphash"
+	"slices"
 
 	"archivolt/internal/ledger"
 	"archivolt/internal/store"
-	"slices"
 )
 
 // index compares the index of participants with the tokens of the records, in
@@ -45,6 +46,9 @@ func (v *verifier) postings() error {
 	})
 	if v.ctx.Err() != nil {
 		return v.ctx.Err()
+	}
+	if errors.Is(err, store.ErrChanged) { // it could not be read, which is no fault of the archive's
+		return err
 	}
 	if err != nil {
 		return v.wrong("%v", err)

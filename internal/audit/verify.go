@@ -80,7 +80,9 @@ const Grace = 5 * time.Minute
 func Verify(ctx context.Context, s Store, o Options) (*Result, error) {
 	v := &verifier{ctx: ctx, s: s, o: o, epochs: map[uint64]*ledger.Epoch{}, highest: map[string]uint64{}, opened: map[uint64]*seal.Epoch{}, edge: map[int]ledger.Tile{}, index: newIndex()}
 	var err error
-	if v.head, err = s.Head(); err != nil {
+	if v.head, err = s.Head(); errors.Is(err, store.ErrChanged) {
+		return nil, err
+	} else if err != nil {
 		return nil, v.wrong("%v", err)
 	}
 	v.result = Result{ID: v.head.ID, Size: v.head.Size}

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -516,5 +518,59 @@ func TestLife(t *testing.T) {
 	}
 	if len(l.Sources) != 2 || !l.Sources[0].BestEffort() || l.Sources[1].BestEffort() || l.Sources[1].Number != 304 {
 		t.Errorf("%+v", l.Sources)
+	}
+}
+
+// stirred lets a writer begin before one of its methods is called.
+type stirred struct {
+	audit.Store
+	begin func()
+	at    string
+}
+
+func (s *stirred) reach(method string) {
+	if s.at == method {
+		s.begin()
+	}
+}
+
+// Head is the store's.
+func (s *stirred) Head() (store.Head, error) { s.reach("Head"); return s.Store.Head() }
+
+// Others are the store's.
+func (s *stirred) Others(ctx context.Context, fn func(*store.Entry) error) error {
+	s.reach("Others")
+	return s.Store.Others(ctx, fn)
+}
+
+// Tile is the store's.
+func (s *stirred) Tile(level int, n int64, width int) ([]byte, error) {
+	s.reach("Tile")
+	return s.Store.Tile(level, n, width)
+}
+
+// Postings are the store's.
+func (s *stirred) Postings(ctx context.Context, fn func(epoch, token uint64, indexes []int64) error) error {
+	s.reach("Postings")
+	return s.Store.Postings(ctx, fn)
+}
+
+// TestWriterBegins: archivoltd starts while its archive is verified. That is no
+// fault of the archive, and is not called one.
+func TestWriterBegins(t *testing.T) {
+	for _, at := range []string{"Head", "Others", "Tile", "Postings"} {
+		p := captured(t)
+		s, err := storesqlite.OpenReader(p.Archive())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		begin := sync.OnceFunc(func() {
+			p.Run(t, (&capturetest.Server{Numbered: true, Now: time.Date(2026, 3, 4, 9, 0, 0, 0, time.UTC)}).Copies())
+		})
+		_, err = audit.Verify(t.Context(), &stirred{s, begin, at}, audit.Options{Name: "archive.db", Now: time.Now()})
+		if problem.ClassOf(err) != problem.Unavailable || !errors.Is(err, store.ErrChanged) {
+			t.Errorf("begun before %s: %v", at, err)
+		}
 	}
 }

@@ -57,7 +57,7 @@ var rooms = map[string][]string{
 	"internal/ledger":              {"golang.org/x/mod/sumdb/tlog", "golang.org/x/mod/sumdb/note"},
 	"internal/spool":               {},
 	"internal/store":               {"ledger"},
-	"internal/store/sqlite":        {"store", "ledger", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"},
+	"internal/store/sqlite":        {"problem", "store", "ledger", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"},
 	"internal/store/storetest":     {"store", "ledger"}, // for tests only
 	"internal/capture":             {"problem", "durable", "message", "stanza", "xmpp", "seal", "ledger", "spool", "store", "cisco/write", "filippo.io/age"},
 	"internal/capture/capturetest": {"capture", "seal", "ledger", "store", "store/sqlite", "xmpp", "filippo.io/age"}, // for tests only

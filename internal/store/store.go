@@ -52,6 +52,9 @@ var (
 	ErrFenced = errors.New("another archivoltd writes to this archive now")
 	// ErrNone says that there is no archive yet.
 	ErrNone = errors.New("there is no archive here yet")
+	// ErrChanged says that a reader's snapshot broke, because a writer began
+	// while nobody was expected to write. What was read is not to be used.
+	ErrChanged = errors.New("archivoltd has begun to write to this archive while it was read")
 )
 
 // Query chooses records to read. Its zero value chooses all.

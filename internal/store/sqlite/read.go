@@ -14,11 +14,15 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"archivolt/internal/ledger"
+	"archivolt/internal/problem"
 	"archivolt/internal/store"
 )
 
 // OpenReader opens an archive for reading, in one snapshot that lasts until
-// Close. It may be written to meanwhile.
+// Close. It may be written to meanwhile; but where nobody was writing when it
+// was opened, it is read without locks, which would need files beside it, and
+// when somebody begins to write each method gives store.ErrChanged, in a problem
+// of class Unavailable.
 func OpenReader(path string) (*Store, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, store.ErrNone
@@ -31,10 +35,26 @@ func OpenReader(path string) (*Store, error) {
 	if err == nil {
 		err = sqlitex.ExecuteTransient(s.conn, "BEGIN", nil)
 	}
-	if err != nil {
+	if s.whole(&err); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// whole makes *err the reason why what was read may be of two states: in a file
+// that is read without locks, pages are put under the reader's hands once
+// somebody writes. It is called after reading, so that what came before is known
+// to be of one state, and goes before any other error, which may be the result.
+func (s *Store) whole(err *error) {
+	if s.still == nil || errors.Is(*err, context.Canceled) {
+		return
+	}
+	now, failed := os.Stat(s.path)
+	wal, none := os.Stat(s.path + "-wal")
+	if failed == nil && os.SameFile(now, s.still) && now.Size() == s.still.Size() && now.ModTime().Equal(s.still.ModTime()) && (none != nil || wal.Size() == 0) {
+		return
+	}
+	*err = &problem.Error{Class: problem.Unavailable, Object: s.path, What: store.ErrChanged.Error(), Try: "run the command again", Err: store.ErrChanged}
 }
 
 // Recognise tells whether a file is an archive of ours: by its application id
@@ -71,10 +91,11 @@ func Recognise(path string) (bool, error) {
 
 // Times gives the index and the time of every record, in the order of the
 // ledger, without reading what is sealed.
-func (s *Store) Times(ctx context.Context, fn func(index, time int64) error) error {
+func (s *Store) Times(ctx context.Context, fn func(index, time int64) error) (err error) {
+	defer s.whole(&err)
 	s.conn.SetInterrupt(ctx.Done())
 	defer s.conn.SetInterrupt(nil)
-	err := sqlitex.Execute(s.conn, "SELECT idx, time FROM records WHERE idx >= 0 ORDER BY idx", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
+	err = sqlitex.Execute(s.conn, "SELECT idx, time FROM records WHERE idx >= 0 ORDER BY idx", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
 		return fn(row.ColumnInt64(0), row.ColumnInt64(1))
 	}})
 	return interrupted(ctx, err)
@@ -82,11 +103,12 @@ func (s *Store) Times(ctx context.Context, fn func(index, time int64) error) err
 
 // Wraps gives the wrapped keys of every epoch, also of one that the ledger has
 // no entry of.
-func (s *Store) Wraps(ctx context.Context) (map[uint64][][]byte, error) {
+func (s *Store) Wraps(ctx context.Context) (wraps map[uint64][][]byte, err error) {
+	defer s.whole(&err)
 	s.conn.SetInterrupt(ctx.Done())
 	defer s.conn.SetInterrupt(nil)
-	wraps := map[uint64][][]byte{}
-	err := sqlitex.Execute(s.conn, "SELECT epoch, wrap FROM wraps ORDER BY epoch, part", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
+	wraps = map[uint64][][]byte{}
+	err = sqlitex.Execute(s.conn, "SELECT epoch, wrap FROM wraps ORDER BY epoch, part", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
 		epoch := uint64(row.ColumnInt64(0))
 		wraps[epoch] = append(wraps[epoch], column(row, 1))
 		return nil
@@ -97,6 +119,7 @@ func (s *Store) Wraps(ctx context.Context) (map[uint64][][]byte, error) {
 // Tile returns the hashes of a tile of the ledger's tree, however many there
 // are.
 func (s *Store) Tile(level int, n int64, width int) (hashes []byte, err error) {
+	defer s.whole(&err)
 	err = sqlitex.Execute(s.conn, "SELECT hashes FROM tiles WHERE tile = ?", &sqlitex.ExecOptions{Args: []any{int64(level)<<levelShift | n}, ResultFunc: func(row *sqlite.Stmt) error {
 		hashes = column(row, 0)
 		return nil
@@ -112,6 +135,7 @@ func column(row *sqlite.Stmt, i int) []byte {
 
 // Checkpoint returns the last one that was saved, nil if there is none.
 func (s *Store) Checkpoint() (text []byte, err error) {
+	defer s.whole(&err)
 	err = sqlitex.Execute(s.conn, "SELECT text FROM checkpoint", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
 		text = column(row, 0)
 		return nil
@@ -121,11 +145,12 @@ func (s *Store) Checkpoint() (text []byte, err error) {
 
 // Others gives the entries that are no records, in order. Their Wraps are those
 // that the store has.
-func (s *Store) Others(ctx context.Context, fn func(*store.Entry) error) error {
+func (s *Store) Others(ctx context.Context, fn func(*store.Entry) error) (err error) {
+	defer s.whole(&err)
 	s.conn.SetInterrupt(ctx.Done())
 	defer s.conn.SetInterrupt(nil)
 	wraps := map[int64][]wrap{}
-	err := sqlitex.Execute(s.conn, "SELECT idx, epoch, wrap FROM wraps ORDER BY epoch, part", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
+	err = sqlitex.Execute(s.conn, "SELECT idx, epoch, wrap FROM wraps ORDER BY epoch, part", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
 		idx := row.ColumnInt64(0)
 		wraps[idx] = append(wraps[idx], wrap{uint64(row.ColumnInt64(1)), column(row, 2)})
 		return nil
@@ -160,9 +185,10 @@ func interrupted(ctx context.Context, err error) error {
 
 // Records gives the records that the query chooses, in the order of the ledger.
 // The entry and all in it are fn's until it returns.
-func (s *Store) Records(ctx context.Context, q store.Query, fn func(*store.Entry) error) error {
+func (s *Store) Records(ctx context.Context, q store.Query, fn func(*store.Entry) error) (err error) {
+	defer s.whole(&err)
 	names := map[int64]string{}
-	err := sqlitex.Execute(s.conn, "SELECT source, name FROM sources", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
+	err = sqlitex.Execute(s.conn, "SELECT source, name FROM sources", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
 		names[row.ColumnInt64(0)] = row.ColumnText(1)
 		return nil
 	}})
@@ -290,11 +316,12 @@ func unpack(indexes []int64, first int64, list []byte) ([]int64, error) {
 // Postings gives what the index of participants says: for each epoch and token
 // the records that have it. A reader who relies on the index compares it with
 // the tokens of the records.
-func (s *Store) Postings(ctx context.Context, fn func(epoch, token uint64, indexes []int64) error) error {
+func (s *Store) Postings(ctx context.Context, fn func(epoch, token uint64, indexes []int64) error) (err error) {
+	defer s.whole(&err)
 	s.conn.SetInterrupt(ctx.Done())
 	defer s.conn.SetInterrupt(nil)
 	var indexes []int64
-	err := sqlitex.Execute(s.conn, "SELECT epoch, token, first, list FROM postings", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) (err error) {
+	err = sqlitex.Execute(s.conn, "SELECT epoch, token, first, list FROM postings", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) (err error) {
 		if indexes, err = unpack(indexes[:0], row.ColumnInt64(2), column(row, 3)); err != nil {
 			return err
 		}

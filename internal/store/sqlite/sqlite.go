@@ -27,6 +27,7 @@ import (
 type Store struct {
 	conn    *sqlite.Conn
 	path    string
+	still   fs.FileInfo      // of a file that is read without locks, as it was before; nil otherwise
 	sources map[string]int64 // by name
 	posting map[posting]*list
 	order   []posting
@@ -134,14 +135,20 @@ func removeAll(path string) error {
 
 func open(path string, flags sqlite.OpenFlags) (*Store, error) {
 	uri := "file:" + escape(path)
+	still, err := os.Stat(path) // before looking for the -wal: whoever makes one now is seen later
+	if err != nil {
+		return nil, err
+	}
 	if _, err := os.Stat(path + "-wal"); flags&sqlite.OpenReadOnly != 0 && errors.Is(err, fs.ErrNotExist) {
 		uri += "?immutable=1" // nobody writes, and no file is put beside the archive
+	} else {
+		still = nil
 	}
 	conn, err := sqlite.OpenConn(uri, flags|sqlite.OpenURI)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{conn: conn, path: path, sources: map[string]int64{}, posting: map[posting]*list{}}
+	s := &Store{conn: conn, path: path, still: still, sources: map[string]int64{}, posting: map[posting]*list{}}
 	if flags&sqlite.OpenReadWrite != 0 {
 		for _, pragma := range []string{"synchronous=FULL", "busy_timeout=10000", "cache_size=-32768"} {
 			err = errors.Join(err, sqlitex.ExecuteTransient(conn, "PRAGMA "+pragma, nil))
@@ -202,6 +209,7 @@ func (s *Store) Close() error { return s.conn.Close() }
 
 // Head returns the state of the store.
 func (s *Store) Head() (h store.Head, err error) {
+	defer s.whole(&err)
 	found := false
 	err = sqlitex.Execute(s.conn, "SELECT id, size, root, spool, epoch, generation FROM head", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
 		found = row.ColumnBytes(0, h.ID[:]) == len(h.ID) && row.ColumnBytes(2, h.Root[:]) == len(h.Root) && row.ColumnLen(0) == len(h.ID) && row.ColumnLen(2) == len(h.Root)
@@ -225,9 +233,10 @@ func (s *Store) TakeOver() (h store.Head, err error) {
 }
 
 // Marks returns the highest delivery number of each source.
-func (s *Store) Marks() (map[string]uint64, error) {
-	marks := map[string]uint64{}
-	err := sqlitex.Execute(s.conn, "SELECT name, mark FROM sources", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
+func (s *Store) Marks() (marks map[string]uint64, err error) {
+	defer s.whole(&err)
+	marks = map[string]uint64{}
+	err = sqlitex.Execute(s.conn, "SELECT name, mark FROM sources", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
 		marks[row.ColumnText(0)] = uint64(row.ColumnInt64(1))
 		return nil
 	}})
