@@ -79,6 +79,11 @@ func TestCheckConfig(t *testing.T) {
 		{"a small size", "listen: none", "listen: none\nspool_max: 1MiB", 2, "spool_max: is too small"},
 		{"an address to listen at", "listen: none", "listen: 9280", 2, "listen: 9280 is no address"},
 		{"an anchor", "listen: none", "listen: none\nanchors: ['ftp://x/y']", 2, "neither a file nor an http(s) URL"},
+		{"an anchor with a password", "listen: none", "listen: none\nanchors: [a.txt, 'https://me:s3cret@x.example/y']", 2, "anchors: URL 2 holds a user or a password"},
+		{"an anchor with a user", "listen: none", "listen: none\nanchors: ['https://me@x.example/y']", 2, "anchors: URL 1 holds a user or a password"},
+		{"another anchor with a password", "listen: none", "listen: none\nanchors: ['ftp://me:s3cret@x/y']", 2, "anchors: URL 1 holds a user or a password"},
+		{"a bad anchor with a password", "listen: none", "listen: none\nanchors: ['https://me:s3cret%zz@x/y']", 2, "anchors: URL 1 holds a user or a password"},
+		{"an anchor with @ in its path", "listen: none", "listen: none\nanchors: ['https://x.example/@y']", 0, "sealed for"},
 	} {
 		text := good
 		if c.old != "" {

@@ -157,8 +157,16 @@ func (c *Daemon) check() (what, try string) {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil && c.Listen != NoListen {
 		return "listen: " + c.Listen + " is no address", "write it as 127.0.0.1:9280, or none"
 	}
-	for _, a := range c.Anchors {
-		if u, err := url.Parse(a); strings.Contains(a, "://") && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+	for i, a := range c.Anchors {
+		if !strings.Contains(a, "://") {
+			continue
+		}
+		u, err := url.Parse(a)
+		if err == nil && u.User != nil || err != nil && strings.Contains(a, "@") { // which must not be shown
+			return fmt.Sprintf("anchors: URL %d holds a user or a password, which the log would show", i+1),
+				"leave it out, and have checkpoints taken from this machine's address; if the place insists on a password, name a proxy on this machine that adds it, such as http://127.0.0.1:8080/"
+		}
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 			return "anchors: " + a + " is neither a file nor an http(s) URL", "correct it"
 		}
 	}
