@@ -114,6 +114,9 @@ func newDaemon(t testing.TB, listen int, servers ...server) *daemon {
 		if d.cmd != nil {
 			d.kill()
 		}
+		if d.log != nil {
+			checkLog(t, d.log.String())
+		}
 		if t.Failed() && d.log != nil {
 			t.Logf("the daemon has logged:\n%s", d.log)
 		}

@@ -79,7 +79,7 @@ func (c *runCmd) capture(a *app, d *config.Daemon, parts *parts) (err error) {
 	var running sync.WaitGroup
 	failed := make(chan error, len(parts.components))
 	for i, component := range parts.components {
-		component.Log = log.With("server", d.XMPP[i].Server, "component", component.Name)
+		component.Log = log.With("server", d.XMPP[i].Server) // which names itself
 		connected[i] = &link{Service: service, component: component, server: d.XMPP[i].Server}
 		running.Go(func() {
 			if err := component.Run(ctx, connected[i]); err != nil {

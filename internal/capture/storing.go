@@ -168,7 +168,7 @@ func (w *storer) move(entries []spool.Entry) error {
 		}
 		s.counts.storeFailing.Store(true)
 		s.counts.storeFailures.Add(1)
-		s.cfg.Log.Error("the store does not take what was captured; it waits in the spool", "error", err, "again_in", wait)
+		s.cfg.Log.Error("the store does not take what was captured; it waits in the spool", "error", err, "again_in", wait.String())
 		var end <-chan struct{}
 		if errors.Is(err, ErrLocked) { // which no waiting opens
 			end = s.sealed

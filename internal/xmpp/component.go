@@ -76,7 +76,7 @@ type Component struct {
 	MaxBackoff time.Duration // the longest wait, and the wait after a wrong secret; 0 for 1 min
 	Idle       time.Duration // silence after which the server is asked whether it is there; 0 for 1 min. It has half that time to answer
 	Grace      time.Duration // once Run's context has ended: for acknowledgements under way, and again for the last copies; 0 for 5 s
-	Log        *slog.Logger  // nil for slog.Default()
+	Log        *slog.Logger  // adds component, address, connection; nil for slog.Default()
 
 	counts counters
 	dial   func(context.Context) (net.Conn, error) // in tests; nil otherwise
@@ -123,7 +123,7 @@ func (c *Component) Run(ctx context.Context, h Handler) error {
 		if refused(err) {
 			wait = orDefault(c.MaxBackoff, maxBackoff)
 		}
-		attributes := []any{"component", c.Name, "server", c.Address, "error", err.Error(), "again_in", wait.Round(time.Millisecond).String()}
+		attributes := []any{"component", c.Name, "address", c.Address, "error", err.Error(), "again_in", wait.Round(time.Millisecond).String()}
 		var p *problem.Error
 		if errors.As(err, &p) && p.Try != "" {
 			attributes = append(attributes, "try", p.Try)

@@ -86,7 +86,7 @@ func (c *Component) connect(ctx context.Context, h Handler) (good bool, err erro
 	}
 	s.up = true
 	start := time.Now()
-	s.log.Info("connected to the XMPP server", "server", c.Address)
+	s.log.Info("connected to the XMPP server", "address", c.Address)
 	h.Connected(s.id)
 	stop := context.AfterFunc(ctx, s.end)
 	err = s.read()
