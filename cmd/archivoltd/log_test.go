@@ -108,7 +108,7 @@ func TestLog(t *testing.T) {
 	away.Close()
 	ended := make(chan error)
 	go func() {
-		ended <- a.capture(d, &parts{recipients: recipients, components: []*xmpp.Component{{Address: address, Name: "archive.example.org", Secret: []byte("s"), Domains: []string{"example.org"}}}})
+		ended <- (&runCmd{}).capture(a, d, &parts{recipients: recipients, components: []*xmpp.Component{{Address: address, Name: "archive.example.org", Secret: []byte("s"), Domains: []string{"example.org"}}}})
 	}()
 	deadline := time.After(time.Minute)
 	for log.lines("no connection to the XMPP server", `"again_in":"`) == 0 {

@@ -211,7 +211,7 @@ func (s *Store) Close() error { return s.conn.Close() }
 func (s *Store) Head() (h store.Head, err error) {
 	defer s.whole(&err)
 	found := false
-	err = sqlitex.Execute(s.conn, "SELECT id, size, root, spool, epoch, generation FROM head", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
+	err = sqlitex.Execute(s.conn, "SELECT id, size, root, spool, max(epoch, (SELECT ifnull(max(epoch), 0) FROM wraps)), generation FROM head", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
 		found = row.ColumnBytes(0, h.ID[:]) == len(h.ID) && row.ColumnBytes(2, h.Root[:]) == len(h.Root) && row.ColumnLen(0) == len(h.ID) && row.ColumnLen(2) == len(h.Root)
 		h.Size, h.Spool, h.Epoch, h.Generation = row.ColumnInt64(1), uint64(row.ColumnInt64(3)), uint64(row.ColumnInt64(4)), uint64(row.ColumnInt64(5))
 		return nil
