@@ -435,7 +435,7 @@ func (v *verifier) record(e *store.Entry) error {
 		return v.wrongEntry(e.Index, "it is sealed under epoch %d, which no entry before it begins", r.Epoch)
 	case r.Epoch != v.epoch:
 		return v.wrongEntry(e.Index, "it is sealed under epoch %d, when epoch %d had begun", r.Epoch, v.epoch)
-	case r.Number <= v.highest[r.Source] && len(r.Source) < ledger.MaxSource: // a longer name was cut, and may stand for two
+	case r.Number <= v.highest[r.Source]:
 		return v.wrongEntry(e.Index, "its delivery number %d comes after %d of the same source", r.Number, v.highest[r.Source])
 	}
 	v.highest[r.Source] = max(v.highest[r.Source], r.Number)
@@ -502,14 +502,15 @@ func (v *verifier) ends() error {
 	return nil
 }
 
-// marks compares the highest delivery numbers.
+// marks compares the highest delivery numbers of sources that number their
+// copies. The others have none.
 func (v *verifier) marks() error {
 	marks, err := v.s.Marks()
 	if err != nil {
 		return err
 	}
 	for _, source := range sortedKeys(marks, v.highest) {
-		if marks[source] != v.highest[source] {
+		if marks[source] != v.highest[source] && (ledger.Numbered(source) || marks[source] != 0) {
 			return v.wrong("the last delivery number of %s is given as %d, and is %d: messages would be taken for repetitions, or gaps not be seen", source, marks[source], v.highest[source])
 		}
 	}

@@ -106,7 +106,9 @@ func rebuild(t *testing.T, path string) {
 			key := [2]uint64{r.Epoch, binary.BigEndian.Uint64(r.Tokens[i:])}
 			postings[key] = append(postings[key], e.Index)
 		}
-		marks[r.Source] = max(marks[r.Source], r.Number)
+		if ledger.Numbered(r.Source) {
+			marks[r.Source] = max(marks[r.Source], r.Number)
+		}
 		return nil
 	})
 	if err != nil {

@@ -209,12 +209,13 @@ func (s *Service) start(to archive) (started *Service, err error) {
 	if err := s.checkSpool(to, at); err != nil {
 		return nil, err
 	}
-	if err := to.takeOver(); err != nil {
+	epoch, err := to.takeOver()
+	if err != nil {
 		return nil, err
 	}
 	s.storer = storer{s: s, to: to, reader: s.spool.Reader(at.spool)}
 	s.counts.moved.Store(at.spool)
-	s.sealer = sealer{s: s, marks: maps.Clone(at.marks), ordinals: map[string]uint64{}, refused: map[string]refusal{}, number: at.epoch}
+	s.sealer = sealer{s: s, marks: maps.Clone(at.marks), ordinals: map[string]uint64{}, refused: map[string]refusal{}, number: epoch}
 	backlog, err := s.sealer.recover(at.spool)
 	if err != nil {
 		return nil, err

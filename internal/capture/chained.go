@@ -34,7 +34,7 @@ func (c *chained) resume() (at position, err error) {
 	if c.marks, err = checkStore(c.sink, c.state, c.head); err != nil {
 		return at, err
 	}
-	at = position{id: c.head.ID, size: c.head.Size, spool: c.head.Spool, epoch: c.head.Epoch, marks: c.marks,
+	at = position{id: c.head.ID, size: c.head.Size, spool: c.head.Spool, marks: c.marks,
 		orderly: c.state.Stopped, anchorMissing: c.state.Missing, recipients: c.state.Recipients}
 	c.tree, err = ledger.NewTree(c.head.Size, c.sink.Tile)
 	return at, err
@@ -52,16 +52,16 @@ func (c *chained) holds(leaf ledger.Hash, before uint64) (bool, error) {
 	return there == leaf, nil
 }
 
-func (c *chained) takeOver() error {
+func (c *chained) takeOver() (epoch uint64, err error) {
 	head, err := c.sink.TakeOver()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if head.Size != c.head.Size {
-		return problem.New(problem.Failed, "the store", "another archivoltd is writing to it", "stop that one first: it has now been shut out; then start again")
+		return 0, problem.New(problem.Failed, "the store", "another archivoltd is writing to it", "stop that one first: it has now been shut out; then start again")
 	}
 	c.head = head
-	return nil
+	return head.Epoch, nil
 }
 
 func (c *chained) put(entries []spool.Entry) error {

@@ -24,8 +24,8 @@ type archive interface {
 	// holds tells whether the entry with the leaf stands where it should, so many
 	// entries before the last one.
 	holds(leaf ledger.Hash, before uint64) (bool, error)
-	// takeOver shuts out every other writer.
-	takeOver() error
+	// takeOver shuts out every other writer, and returns the last epoch.
+	takeOver() (epoch uint64, err error)
 	// put brings entries in, all or none of them. After an error that is not
 	// store.ErrFenced, again tells up to which number they are there.
 	put([]spool.Entry) error
@@ -44,7 +44,6 @@ type position struct {
 	id            ledger.ID
 	size          int64             // entries; 0 for a new one
 	spool         uint64            // number of the last entry of the spool that it has
-	epoch         uint64            // last epoch
 	marks         map[string]uint64 // highest delivery number, by source
 	orderly       bool              // the last run ended in order
 	anchorMissing bool

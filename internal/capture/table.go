@@ -68,6 +68,7 @@ type ciscoTable struct {
 	head   write.Head
 	state  tableState
 	epochs map[uint64]*seal.Epoch // open, of the spool
+	epoch  uint64                 // the last one at the start
 }
 
 // tableState is the content of table.json.
@@ -102,7 +103,7 @@ func (c *ciscoTable) resume() (at position, err error) {
 	}
 	at.id = c.head.ID
 	at.size, at.spool, at.orderly, at.recipients = int64(c.head.Spool), c.head.Spool, c.state.Stopped, c.state.Recipients
-	at.epoch, err = c.readEpochs(at.id)
+	c.epoch, err = c.readEpochs(at.id)
 	return at, err
 }
 
@@ -118,17 +119,17 @@ func (c *ciscoTable) save() error {
 // from.
 func (c *ciscoTable) holds(ledger.Hash, uint64) (bool, error) { return true, nil }
 
-func (c *ciscoTable) takeOver() (err error) {
+func (c *ciscoTable) takeOver() (epoch uint64, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), tableTimeout)
 	defer cancel()
 	spool := c.head.Spool
 	if c.head, err = c.table.TakeOver(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	if c.head.Spool != spool {
-		return problem.New(problem.Failed, "the table", "another archivoltd is writing to it", "stop that one first: it has now been shut out; then start again")
+		return 0, problem.New(problem.Failed, "the table", "another archivoltd is writing to it", "stop that one first: it has now been shut out; then start again")
 	}
-	return nil
+	return c.epoch, nil
 }
 
 // epochFile holds the wraps of an epoch, each behind its length.

@@ -55,7 +55,7 @@ var methods = []struct {
 	}},
 	{"SaveCheckpoint", []string{"checkpoint"}, func(s *sqlite.Store, _ *store.Batch) error { return s.SaveCheckpoint([]byte("x")) }},
 	{"Append", []string{"head", "records", "entries", "wraps", "postings", "tiles", "sources"}, func(s *sqlite.Store, b *store.Batch) error { return s.Append(b) }},
-	{"TakeOver", []string{"head"}, func(s *sqlite.Store, _ *store.Batch) error { _, err := s.TakeOver(); return err }},
+	{"TakeOver", []string{"head", "wraps"}, func(s *sqlite.Store, _ *store.Batch) error { _, err := s.TakeOver(); return err }},
 }
 
 // TestMissingTables: who can write to the file can remove a table, before it is

@@ -211,7 +211,7 @@ func (s *Store) Close() error { return s.conn.Close() }
 func (s *Store) Head() (h store.Head, err error) {
 	defer s.whole(&err)
 	found := false
-	err = sqlitex.Execute(s.conn, "SELECT id, size, root, spool, max(epoch, (SELECT ifnull(max(epoch), 0) FROM wraps)), generation FROM head", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
+	err = sqlitex.Execute(s.conn, "SELECT id, size, root, spool, epoch, generation FROM head", &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
 		found = row.ColumnBytes(0, h.ID[:]) == len(h.ID) && row.ColumnBytes(2, h.Root[:]) == len(h.Root) && row.ColumnLen(0) == len(h.ID) && row.ColumnLen(2) == len(h.Root)
 		h.Size, h.Spool, h.Epoch, h.Generation = row.ColumnInt64(1), uint64(row.ColumnInt64(3)), uint64(row.ColumnInt64(4)), uint64(row.ColumnInt64(5))
 		return nil
@@ -223,10 +223,11 @@ func (s *Store) Head() (h store.Head, err error) {
 }
 
 // TakeOver makes this writer the only one and returns the head with its
-// generation: whoever wrote before gets store.ErrFenced.
+// generation: whoever wrote before gets store.ErrFenced. Its epoch is the last
+// of which there are wraps, whatever the head has said.
 func (s *Store) TakeOver() (h store.Head, err error) {
 	defer sqlitex.Save(s.conn)(&err)
-	if err := sqlitex.Execute(s.conn, "UPDATE head SET generation = generation + 1", nil); err != nil {
+	if err := sqlitex.Execute(s.conn, "UPDATE head SET generation = generation + 1, epoch = max(epoch, (SELECT ifnull(max(epoch), 0) FROM wraps))", nil); err != nil {
 		return h, err
 	}
 	return s.Head()
