@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	lib "zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -140,5 +141,41 @@ func TestForeignTables(t *testing.T) {
 		if err == nil && m.name != "Marks" && m.name != "Tile" {
 			t.Errorf("%s reads it", m.name)
 		}
+	}
+}
+
+// TestLocked: another program holds the file's lock. Append gives up soon,
+// since who calls it tries again and may have to end, and works afterwards.
+func TestLocked(t *testing.T) {
+	path, g := filled(t)
+	s, err := sqlite.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	conn, err := lib.OpenConn(path, lib.OpenReadWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := sqlitex.ExecuteTransient(conn, "BEGIN IMMEDIATE", nil); err != nil {
+		t.Fatal(err)
+	}
+	b := g.Batch(10)
+	began := time.Now()
+	if err := s.Append(b); lib.ErrCode(err) != lib.ResultBusy {
+		t.Errorf("Append gives %v", err)
+	}
+	if err := s.SaveCheckpoint([]byte("x")); lib.ErrCode(err) != lib.ResultBusy {
+		t.Errorf("SaveCheckpoint gives %v", err)
+	}
+	if took := time.Since(began); took < time.Second || took > 8*time.Second {
+		t.Errorf("they gave up after %v", took)
+	}
+	if err := sqlitex.ExecuteTransient(conn, "ROLLBACK", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Append(b); err != nil {
+		t.Error(err)
 	}
 }

@@ -133,6 +133,11 @@ func removeAll(path string) error {
 	return nil
 }
 
+// busy is how long a writer waits for a lock that another program holds, in
+// milliseconds. It is short: who writes keeps what it could not write and tries
+// again, and must not be held up at its end.
+const busy = 2000
+
 func open(path string, flags sqlite.OpenFlags) (*Store, error) {
 	uri := "file:" + escape(path)
 	still, err := os.Stat(path) // before looking for the -wal: whoever makes one now is seen later
@@ -150,7 +155,7 @@ func open(path string, flags sqlite.OpenFlags) (*Store, error) {
 	}
 	s := &Store{conn: conn, path: path, still: still, sources: map[string]int64{}, posting: map[posting]*list{}}
 	if flags&sqlite.OpenReadWrite != 0 {
-		for _, pragma := range []string{"synchronous=FULL", "busy_timeout=10000", "cache_size=-32768"} {
+		for _, pragma := range []string{"synchronous=FULL", fmt.Sprint("busy_timeout=", busy), "cache_size=-32768"} {
 			err = errors.Join(err, sqlitex.ExecuteTransient(conn, "PRAGMA "+pragma, nil))
 		}
 	}
