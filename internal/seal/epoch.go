@@ -152,12 +152,14 @@ func FromKey(id ledger.ID, number uint64, key []byte) (*Epoch, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer clear(secret) // everything follows from it
 	expand := func(purpose string) []byte {
 		k, failed := hkdf.Expand(sha256.New, secret, keyVersion+purpose, KeySize)
 		err = errors.Join(err, failed)
 		return k
 	}
 	content := expand("content")
+	defer clear(content) // the cipher has it
 	e := &Epoch{Number: number, id: id}
 	e.keys.token, e.keys.commit = expand("token"), expand("commitment")
 	e.token, e.commit = hmac.New(sha256.New, e.keys.token), hmac.New(sha256.New, e.keys.commit)
