@@ -28,7 +28,8 @@ func run(t *testing.T, path, statements string) {
 	}
 }
 
-// methods are all that reads or writes, with the tables that each needs.
+// methods are all that reads or writes, with the tables that each cannot do
+// without.
 var methods = []struct {
 	name   string
 	tables []string
@@ -100,8 +101,8 @@ func TestMissingTables(t *testing.T) {
 				defer s.Close()
 				for _, m := range methods {
 					err := calm(t, m.name, func() error { return m.call(s, b) })
-					if missing := slices.Contains(m.tables, table); missing != (err != nil) {
-						t.Errorf("%s without the table %s: %v", m.name, table, err)
+					if err == nil && slices.Contains(m.tables, table) { // what else a method needs is its own affair
+						t.Errorf("%s reads an archive without the table %s", m.name, table)
 					}
 					if m.name == "Append" && err == nil {
 						b = g.Batch(1)
