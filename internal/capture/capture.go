@@ -248,7 +248,7 @@ func (s *Service) Connected(connection string) {
 func (s *Service) Lost(connection string, err error) {
 	s.counts.connected.Add(-1)
 	s.event(ledger.Lost, fmt.Sprintf("%s: %v", connection, err))
-	select { // no Deliver follows, and those before it may still wait: then its ordinals stay
+	select {
 	case s.lost <- connection:
 	case <-s.sealed:
 	}

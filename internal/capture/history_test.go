@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"archivolt/internal/durable"
 	"archivolt/internal/ledger"
 	"archivolt/internal/problem"
+	"archivolt/internal/xmpp"
 )
 
 // away starts the daemon, delivers while the store is away, and ends it: what
@@ -318,6 +320,46 @@ func TestKilledWhileMakingFiles(t *testing.T) {
 		t.Errorf("the verifier is %q, was %q, %v", after, before, err)
 	}
 	p.audit(t).wantNumbered(t, 10)
+}
+
+// TestLostConnection: what was delivered before a connection was lost keeps its
+// ordinals, however late it is taken.
+func TestLostConnection(t *testing.T) {
+	p := newPlace(t)
+	cfg := p.config()
+	held, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	cfg.step = func(name string) {
+		if name == stepSpoolAppended {
+			once.Do(func() { close(held); <-release })
+		}
+	}
+	s := p.start(t, cfg)
+	const deliveries, each = 250, 10 // more than are taken at once
+	answers := make(chan error, deliveries)
+	one := make([]xmpp.Copy, each)
+	for i := range one {
+		one[i].Stanza = []byte(text(1))
+	}
+	for i := range deliveries {
+		s.Deliver("c", one, func(err error) { answers <- err })
+		if i == 0 {
+			<-held
+		}
+	}
+	s.Lost("c", os.ErrClosed)
+	close(release)
+	for range deliveries {
+		if err := <-answers; err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop(t, s)
+	for i, r := range p.audit(t).records {
+		if r.Number != uint64(i)+1 {
+			t.Fatalf("record %d has the number %d", i+1, r.Number)
+		}
+	}
 }
 
 // TestBudget: what waits is bounded in bytes, and a delivery that alone is

@@ -83,7 +83,7 @@ func (z *sealer) run() {
 		case e := <-s.events:
 			err = z.append(e.Append(nil, s.id))
 		case connection := <-s.lost:
-			delete(z.ordinals, connection)
+			err = z.forget(connection)
 		case <-heartbeat.C:
 			e := ledger.Event{Time: s.cfg.now().UnixMilli(), Name: ledger.Heartbeat, Detail: fmt.Sprintf("%d copies recorded since the start", s.counts.recorded.Load())}
 			err = z.append(e.Append(nil, s.id))
@@ -112,6 +112,22 @@ func (z *sealer) end() {
 			return
 		}
 	}
+}
+
+// forget drops the ordinal of a connection that is gone, once what came on it
+// has been taken.
+func (z *sealer) forget(connection string) error {
+	for range len(z.s.deliveries) { // all that are older than the loss, in their order
+		select {
+		case d := <-z.s.deliveries:
+			if err := z.take(z.gather(d)); err != nil {
+				return err
+			}
+		default:
+		}
+	}
+	delete(z.ordinals, connection)
+	return nil
 }
 
 // gather takes what else is waiting, so that the disk is asked once for all.
