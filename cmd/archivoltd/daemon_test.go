@@ -19,11 +19,15 @@ import (
 
 	"filippo.io/age"
 
+	"archivolt/internal/archive"
 	"archivolt/internal/ledger"
+	"archivolt/internal/message"
+	"archivolt/internal/review"
 	"archivolt/internal/seal"
 	"archivolt/internal/stanza"
 	"archivolt/internal/store"
 	"archivolt/internal/store/sqlite"
+	"archivolt/internal/transcript"
 )
 
 // The daemon of these tests is this program, which TestMain sends into its
@@ -289,4 +293,43 @@ func (l *logged) lines(words ...string) (n int) {
 		}
 	}
 	return n
+}
+
+// messages reads the archive as the officer does, each message once, and counts
+// the texts that begin with prefix.
+func (d *daemon) messages(prefix string) map[string]int {
+	d.t.Helper()
+	a, err := archive.Open(context.Background(), []string{filepath.Join(d.dir, "archive.db")}, archive.Keys{Identities: []age.Identity{d.officer}}, archive.Options{})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer a.Close()
+	seen := map[string]int{}
+	account, err := review.Utterances(context.Background(), a, &message.Filter{}, func(u *transcript.Utterance) error {
+		if strings.HasPrefix(u.Text.Text, prefix) {
+			seen[u.Text.Text]++
+		}
+		return nil
+	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if n := account.Unreadable(); n > 0 {
+		d.t.Errorf("%d records cannot be read", n)
+	}
+	return seen
+}
+
+// wantOnce wants n different texts, each once.
+func (d *daemon) wantOnce(prefix string, n int) {
+	d.t.Helper()
+	seen := d.messages(prefix)
+	if len(seen) != n {
+		d.t.Errorf("the officer sees %d messages, want %d", len(seen), n)
+	}
+	for text, times := range seen {
+		if times != 1 {
+			d.t.Errorf("the officer sees %q %d times", text, times)
+		}
+	}
 }

@@ -53,6 +53,7 @@ func TestEjabberd(t *testing.T) {
 			t.Errorf("%q is there %d times", body, times)
 		}
 	}
+	d.wantOnce("flood", n)
 	var names []string
 	for _, e := range events {
 		names = append(names, string(e.Name))

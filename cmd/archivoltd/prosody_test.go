@@ -58,6 +58,7 @@ func TestProsody(t *testing.T) {
 			t.Errorf("%q is there %d times", copy, times)
 		}
 	}
+	d.wantOnce("flood", total)
 	starts := 0
 	for _, e := range events {
 		switch e.Name {
