@@ -76,10 +76,10 @@ func BenchmarkEjabberd(b *testing.B) {
 		p.SQL("postgres", "CREATE DATABASE mam")
 		schema, err := os.ReadFile("/usr/share/ejabberd/sql/pg.sql")
 		if err != nil {
-			b.Skipf("skipped: %v (Debian: ejabberd)", err)
+			testenv.Unable(b, "%v (Debian: ejabberd)", err)
 		}
 		if found, _ := filepath.Glob("/usr/lib/erlang/lib/p1_pgsql-*"); len(found) == 0 {
-			b.Skip("skipped: ejabberd cannot talk to PostgreSQL (Debian: erlang-p1-pgsql)")
+			testenv.Unable(b, "ejabberd cannot talk to PostgreSQL (Debian: erlang-p1-pgsql)")
 		}
 		p.SQL("mam", string(schema))
 		e := testenv.StartEjabberd(b, "anna", "ben")

@@ -16,6 +16,7 @@ import (
 
 	"archivolt/internal/ledger"
 	"archivolt/internal/spool"
+	"archivolt/internal/testenv"
 )
 
 var powerCuts = flag.Int("power-cuts", 10, "how often TestPowerCut cuts the power")
@@ -50,7 +51,7 @@ func TestPowerCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	if run("mkfs.ext4", "-q", "-F", image) != nil || mount() != nil {
-		t.Skip("skipped: no file system can be made and mounted here; it needs root")
+		testenv.Unable(t, "no file system can be made and mounted here; it needs root")
 	}
 	unmount := func() {
 		if err := run("umount", "-l", mounted); err != nil {
@@ -133,7 +134,7 @@ func TestFullDisk(t *testing.T) {
 		return err
 	}
 	if tmpfs("size=6m") != nil {
-		t.Skip("skipped: no file system can be mounted here; it needs root")
+		testenv.Unable(t, "no file system can be mounted here; it needs root")
 	}
 	t.Cleanup(func() {
 		if err := exec.Command("umount", "-l", p.dir).Run(); err != nil {
