@@ -44,6 +44,17 @@ func (c *runCmd) startService(a *app, d *config.Daemon, p *parts, log *slog.Logg
 
 // openStore opens the archive, or makes it where there is none.
 func openStore(path string) (*sqlite.Store, error) {
+	s, err := openOrCreate(path)
+	var known *problem.Error
+	var file *fs.PathError
+	if err == nil || errors.As(err, &known) || errors.As(err, &file) {
+		return s, err
+	}
+	return nil, &problem.Error{Class: problem.Failed, Object: path, What: "this is not an archive that archivoltd can write to", Err: err,
+		Try: "see what it is, and who may write to it and to its folder; if it is a damaged archive, move it away and restore the newest backup, then archivolt verify; if it is something else, name another file with archive:"}
+}
+
+func openOrCreate(path string) (*sqlite.Store, error) {
 	s, err := sqlite.Open(path)
 	if !errors.Is(err, store.ErrNone) {
 		return s, err

@@ -26,18 +26,6 @@ import (
 	"archivolt/internal/problem"
 )
 
-// Write prints the file html as the new file out (mode 0600). A file that is
-// not finished is removed. Errors are of the class problem.Failed, or
-// problem.Interrupted when ctx was cancelled.
-func Write(ctx context.Context, html, out string) error {
-	p, err := Open(ctx)
-	if err != nil {
-		return err
-	}
-	defer p.Close()
-	return p.Print(html, out)
-}
-
 // Printer is a running browser. It is not safe for concurrent use.
 type Printer struct {
 	ctx     context.Context // the browser's

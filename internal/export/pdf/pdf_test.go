@@ -47,6 +47,16 @@ func private(t *testing.T) string {
 	return dir
 }
 
+// write prints one file with a browser of its own.
+func write(ctx context.Context, html, out string) error {
+	p, err := Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	return p.Print(html, out)
+}
+
 // TestGolden: pdftotext finds every text of the golden page, in all scripts,
 // and equal pages give equal files, whether one browser prints them or two.
 func TestGolden(t *testing.T) {
@@ -88,7 +98,7 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Close()
-	if err := Write(context.Background(), goldenPage, name("3.pdf")); err != nil {
+	if err := write(context.Background(), goldenPage, name("3.pdf")); err != nil {
 		t.Fatal(err)
 	}
 	first, err := os.ReadFile(name("1.pdf"))
@@ -209,7 +219,7 @@ func TestNoNetwork(t *testing.T) {
 	if err := os.WriteFile(name, []byte(html), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := Write(context.Background(), name, out); err != nil {
+	if err := write(context.Background(), name, out); err != nil {
 		t.Fatal(err)
 	}
 	if err := listener.Close(); err != nil {
@@ -233,7 +243,7 @@ func TestNoBrowser(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	for _, named := range []string{"", filepath.Join(t.TempDir(), "missing")} {
 		t.Setenv(Variable, named)
-		err := Write(context.Background(), goldenPage, filepath.Join(t.TempDir(), "x.pdf"))
+		err := write(context.Background(), goldenPage, filepath.Join(t.TempDir(), "x.pdf"))
 		var p *problem.Error
 		if !errors.As(err, &p) || p.Class != problem.Failed || !strings.Contains(p.Try, "open messages.html in any browser and print it to a file") {
 			t.Errorf("%v", err)
@@ -258,7 +268,7 @@ func TestBrowserIsStartedSafely(t *testing.T) {
 	t.Setenv("TMPDIR", temporary)
 	t.Setenv(Variable, fake)
 	t.Setenv("ARCHIVOLT_PASSPHRASE", "hunter2")
-	err := Write(context.Background(), goldenPage, filepath.Join(dir, "x.pdf"))
+	err := write(context.Background(), goldenPage, filepath.Join(dir, "x.pdf"))
 	if problem.ClassOf(err) != problem.Failed || !strings.Contains(err.Error(), "the browser does not start") {
 		t.Errorf("%v", err)
 	}

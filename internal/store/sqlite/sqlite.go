@@ -20,6 +20,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"archivolt/internal/ledger"
+	"archivolt/internal/problem"
 	"archivolt/internal/store"
 )
 
@@ -192,9 +193,9 @@ func (s *Store) check() error {
 	}
 	switch {
 	case id != applicationID:
-		return fmt.Errorf("%s is a SQLite file, but no Archivolt archive", s.path)
+		return problem.New(problem.Failed, s.path, "this is a SQLite file, but no Archivolt archive", "name another file")
 	case version != store.Version:
-		return fmt.Errorf("%s is an archive of version %d, and this program knows version %d", s.path, version, store.Version)
+		return problem.New(problem.Failed, s.path, fmt.Sprintf("this is an archive of version %d, and this program knows version %d", version, store.Version), "use the version of the program that made it, or a newer one")
 	}
 	return nil
 }
