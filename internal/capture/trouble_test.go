@@ -173,10 +173,10 @@ func (p *place) copy(t *testing.T, name string) {
 	}
 }
 
-// TestRefusedInTurn: after a parcel was refused none of the same connection is
-// taken before it, or it would look like a repetition when it comes again.
-func TestRefusedInTurn(t *testing.T) {
-	p := newPlace(t)
+// startAway starts a service with a small spool whose store is away until back
+// is called.
+func (p *place) startAway(t *testing.T) (s *Service, back func()) {
+	t.Helper()
 	away := true
 	sink := &failing{Sink: p.sink(t)}
 	sink.fail = func(bool) error {
@@ -191,6 +191,18 @@ func TestRefusedInTurn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s, func() {
+		sink.mu.Lock()
+		defer sink.mu.Unlock()
+		away = false
+	}
+}
+
+// TestRefusedInTurn: after a parcel was refused none of the same connection is
+// taken before it, or it would look like a repetition when it comes again.
+func TestRefusedInTurn(t *testing.T) {
+	p := newPlace(t)
+	s, back := p.startAway(t)
 	last := uint64(0)
 	for deliver(s, numbered(last+1, last+20)) == nil {
 		last += 20
@@ -198,9 +210,7 @@ func TestRefusedInTurn(t *testing.T) {
 	if err := deliver(s, numbered(last+21, last+21)); err == nil { // one that fits
 		t.Fatal("a copy was taken before the one that was refused")
 	}
-	sink.mu.Lock()
-	away = false
-	sink.mu.Unlock()
+	back()
 	until(t, func() bool { return s.Status().Queued == 0 })
 	if err := deliver(s, numbered(last+21, last+40)); !errors.Is(err, errTurn) {
 		t.Fatalf("what follows the refused parcel gives %v", err)
@@ -223,20 +233,7 @@ func TestRefusedInTurn(t *testing.T) {
 // fits, and nothing that was acknowledged is lost.
 func TestFullSpool(t *testing.T) {
 	p := newPlace(t)
-	away := true
-	sink := &failing{Sink: p.sink(t)}
-	sink.fail = func(bool) error {
-		if away {
-			return errors.New("the store is away")
-		}
-		return nil
-	}
-	cfg := p.config()
-	cfg.SpoolBytes, cfg.SegmentBytes = 64<<10, 8<<10
-	s, err := Start(cfg, sink)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, back := p.startAway(t)
 	last := uint64(0)
 	for {
 		err := deliver(s, numbered(last+1, last+10))
@@ -251,9 +248,7 @@ func TestFullSpool(t *testing.T) {
 	if st := s.Status(); !st.SpoolFull || st.SpoolBytes > st.SpoolMax+2<<20 || last < 50 {
 		t.Errorf("full after %d: %+v", last, st)
 	}
-	sink.mu.Lock()
-	away = false
-	sink.mu.Unlock()
+	back()
 	for {
 		err := deliver(s, numbered(last+1, last+10))
 		if err == nil {
