@@ -75,6 +75,7 @@ type Public struct {
 	Recipient string   // of age, class pq: for what only this file's owner shall open
 	Keys      []Info   // in the order in which they were made; at most the last is enabled
 	Handed    []Handed // in the order of time
+	Sharings  []Shared // likewise
 }
 
 // file is a whole one.
@@ -98,6 +99,9 @@ func (f *file) clear() []byte {
 	for _, h := range f.Handed {
 		fmt.Fprintf(&b, "handed: %s key %s to %s\n", h.Time.Format(time.RFC3339), h.Key, h.PublicKey)
 	}
+	for _, s := range f.Sharings {
+		fmt.Fprintf(&b, "shared: %s to %s\n", s.Time.Format(time.RFC3339), s.Recipient)
+	}
 	return b.Bytes()
 }
 
@@ -109,6 +113,7 @@ var (
 	kdfLine    = regexp.MustCompile(`^kdf: argon2id time=([0-9]{1,9}) memory=([0-9]{1,9}) threads=([0-9]{1,9}) salt=([A-Za-z0-9+/=]+)$`)
 	keyLine    = regexp.MustCompile(`^key: ([0-9a-f]{16}) made (\S+)(?: disabled (\S+))?$`)
 	handedLine = regexp.MustCompile(`^handed: (\S+) key ([0-9a-f]{16}) to ([0-9a-f]{64})$`)
+	sharedLine = regexp.MustCompile(`^shared: (\S+) to ([0-9a-f]{64})$`)
 )
 
 var (
@@ -185,6 +190,14 @@ func parse(data []byte) (*file, error) {
 			return nil, bad()
 		}
 		f.Handed = append(f.Handed, Handed{t, m[2], m[3]})
+	}
+	for ; sharedLine.MatchString(next()); at++ {
+		m := sharedLine.FindStringSubmatch(next())
+		t, ok := parseTime(m[1])
+		if !ok {
+			return nil, bad()
+		}
+		f.Sharings = append(f.Sharings, Shared{t, m[2]})
 	}
 	text, ok := strings.CutPrefix(next(), sealedName)
 	sealed, err := base64.StdEncoding.Strict().DecodeString(text)

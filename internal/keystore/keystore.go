@@ -65,6 +65,21 @@ func (k *Keystore) GoString() string { return k.String() }
 // Create makes the file path, which must not exist, with a new key and a new
 // identity, under password.
 func Create(path string, password []byte) (*Keystore, error) {
+	k, err := prepare(path, password)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.addKey(); err != nil {
+		return nil, err
+	}
+	if err := k.write(); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// prepare makes a keystore without a key, which is not written yet.
+func prepare(path string, password []byte) (*Keystore, error) {
 	if err := CheckPassword(password); err != nil {
 		return nil, err
 	}
@@ -78,18 +93,20 @@ func Create(path string, password []byte) (*Keystore, error) {
 	k := &Keystore{path: path, now: time.Now}
 	k.Secret, k.Recipient = identity.String(), identity.Recipient().String()
 	k.setPassword(password)
-	if err := k.addKey(); err != nil {
-		return nil, err
-	}
+	return k, nil
+}
+
+// write writes the file for the first time.
+func (k *Keystore) write() error {
 	data, err := k.seal()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := durable.WriteNew(path, data); err != nil {
-		return nil, remnant(err)
+	if err := durable.WriteNew(k.path, data); err != nil {
+		return remnant(err)
 	}
 	k.read = data
-	return k, nil
+	return nil
 }
 
 func exists(path string) error {
@@ -227,7 +244,7 @@ func (k *Keystore) unseal() ([]byte, error) {
 // keeps others out meanwhile; whoever was faster is not overwritten.
 func (k *Keystore) save(change func() error) (err error) {
 	before := *k
-	before.Keys, before.Handed, before.Material = slices.Clone(k.Keys), slices.Clone(k.Handed), slices.Clone(k.Material)
+	before.Keys, before.Handed, before.Sharings, before.Material = slices.Clone(k.Keys), slices.Clone(k.Handed), slices.Clone(k.Sharings), slices.Clone(k.Material)
 	defer func() {
 		if err != nil {
 			*k = before

@@ -419,9 +419,10 @@ func TestNotKeystore(t *testing.T) {
 	}
 }
 
-// TestPython runs the program of docs/format/keystore.md, which shares nothing
-// with this package.
-func TestPython(t *testing.T) {
+// byDocument prints the enabled key with the program of docs/format/keystore.md,
+// which shares nothing with this package.
+func byDocument(t testing.TB, path, password string) (string, error) {
+	t.Helper()
 	python := testenv.Python(t, "argon2, cryptography")
 	doc, err := os.ReadFile(filepath.Join(testenv.Root(t), "docs", "format", "keystore.md"))
 	if err != nil {
@@ -431,6 +432,13 @@ func TestPython(t *testing.T) {
 	if program == nil {
 		t.Fatal("the page has no program")
 	}
+	c := exec.Command(python, "-c", string(program[1]), path)
+	c.Stdin = strings.NewReader(password + "\n")
+	out, err := c.Output()
+	return string(out), err
+}
+
+func TestPython(t *testing.T) {
 	k, path := create(t)
 	private, public := pair(t, 2048)
 	wrapped, err := k.Download(public, "")
@@ -446,10 +454,7 @@ func TestPython(t *testing.T) {
 		t.Fatal(err)
 	}
 	for password, want := range map[string]string{good: string(u.Text), good + "x": ""} {
-		c := exec.Command(python, "-c", string(program[1]), path)
-		c.Stdin = strings.NewReader(password + "\n")
-		out, err := c.Output()
-		if string(out) != want || (err == nil) != (want != "") {
+		if out, err := byDocument(t, path, password); out != want || (err == nil) != (want != "") {
 			t.Errorf("%q: another text comes out, %v", password, err)
 		}
 	}
@@ -461,6 +466,9 @@ func FuzzParse(f *testing.F) {
 	k, path := create(f)
 	_, public := pair(f, 2048)
 	if _, err := k.Download(public, ""); err != nil {
+		f.Fatal(err)
+	}
+	if _, err := k.Share(k.Recipient); err != nil {
 		f.Fatal(err)
 	}
 	for range 2 {

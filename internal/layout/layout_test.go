@@ -26,7 +26,7 @@ var rooms = map[string][]string{
 		"message", "transcript", "archive", "review", "export", "export/pdf", "proof", "identity", "seal", "audit", "config", "people", "filippo.io/age",
 		"github.com/alecthomas/kong", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 		"golang.org/x/text/encoding", "golang.org/x/text/encoding/unicode", "golang.org/x/text/transform"},
-	"cmd/archivoltd": {"problem", "keys", "keystore", "passphrase", "cisco/write", "golang.org/x/term", "config", "capture", "xmpp", "seal", "ledger", "store", "store/sqlite",
+	"cmd/archivoltd": {"problem", "keys", "keystore", "passphrase", "cisco/write", "cluster", "golang.org/x/term", "config", "capture", "xmpp", "seal", "ledger", "store", "store/sqlite",
 		"github.com/alecthomas/kong", "github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors", "github.com/prometheus/client_golang/prometheus/promhttp"},
 	"internal/problem":        {},
 	"internal/durable":        {},
@@ -65,6 +65,7 @@ var rooms = map[string][]string{
 	"internal/proof":               {"problem", "ledger", "golang.org/x/mod/sumdb/tlog"},
 	"internal/identity":            {"problem", "keys", "filippo.io/age", "filippo.io/age/armor"},
 	"internal/keystore":            {"problem", "durable", "keys", "cisco", "filippo.io/age", "golang.org/x/crypto/argon2"},
+	"internal/cluster":             {"problem", "durable", "keystore"},
 	"internal/passphrase":          {"problem", "keys", "golang.org/x/term"},
 	"internal/config":              {"problem", "go.yaml.in/yaml/v3"},
 	"internal/xmpp":                {"problem"},
@@ -74,7 +75,7 @@ var rooms = map[string][]string{
 }
 
 // testOnly may be imported by test files alone.
-var testOnly = []string{"testenv", "archive", "cisco", "message", "problem", "cisco/sample", "cisco/sourcetest", "store/sqlite", "store/storetest", "transcript", "review", "audit", "ledger", "seal", "capture/capturetest", "xmpp", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid",
+var testOnly = []string{"testenv", "keys", "archive", "cisco", "message", "problem", "cisco/sample", "cisco/sourcetest", "store/sqlite", "store/storetest", "transcript", "review", "audit", "ledger", "seal", "capture/capturetest", "xmpp", "github.com/rogpeppe/go-internal/testscript", "pgregory.net/rapid",
 	"cisco/sqlserver/tdstest", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex", "github.com/sqlc-dev/teesql/parser", "github.com/santhosh-tekuri/jsonschema/v6", "github.com/jackc/pgx/v5/pgconn",
 	"export", "xmpp", "golang.org/x/net/html", "stanza", "filippo.io/age", "golang.org/x/mod/sumdb/tlog", "go.yaml.in/yaml/v3"}
 
