@@ -33,6 +33,8 @@ const credential = "archivoltd-password"
 type keyCmd struct {
 	Download keyDownloadCmd `cmd:"" help:"Print the key wrapped for an RSA public key, as IM&P hands it out."`
 	Enable   keyEnableCmd   `cmd:"" help:"Make a key: the first one with its keystore, or a new one after key disable."`
+	Join     keyJoinCmd     `cmd:"" help:"Get the key from the primary, which makes this daemon one of its secondaries."`
+	Pin      keyPinCmd      `cmd:"" help:"Print the pin by which the other daemons of a cluster know this one."`
 	Disable  keyDisableCmd  `cmd:"" help:"End the use of the key. It stays in the keystore."`
 	List     keyListCmd     `cmd:"" help:"Show fingerprints and dates of the keys, and to whom they were handed out."`
 }
@@ -50,24 +52,30 @@ type keystoreFlags struct {
 	typed []byte // the password that open has used
 }
 
-// path is the keystore that the configuration names.
-func (f *keystoreFlags) path() (string, error) {
+// cisco reads the configuration, which must have Cisco's format.
+func (f *keystoreFlags) cisco() (*config.Daemon, error) {
 	d, err := f.read()
-	if err != nil {
-		return "", err
+	if err == nil && d.Format != config.Cisco {
+		return nil, notCisco(f.Config)
 	}
-	if d.Format != config.Cisco {
-		return "", problem.New(problem.Usage, f.Config, "only an archive with format: cisco has such a key", "who reads an archive of Archivolt's own format, recipients: says")
+	return d, err
+}
+
+func notCisco(file string) error {
+	return problem.New(problem.Usage, file, "only an archive with format: cisco has such a key", "who reads an archive of Archivolt's own format, recipients: says")
+}
+
+// ofPrimary is cisco for what a secondary leaves to the primary.
+func (f *keystoreFlags) ofPrimary() (*config.Daemon, error) {
+	d, err := f.cisco()
+	if err == nil {
+		err = onlyPrimary(d)
 	}
-	return d.Keystore, nil
+	return d, err
 }
 
 // open opens the keystore.
-func (f *keystoreFlags) open(a *app) (*keystore.Keystore, error) {
-	path, err := f.path()
-	if err != nil {
-		return nil, err
-	}
+func (f *keystoreFlags) open(a *app, path string) (*keystore.Keystore, error) {
 	if _, err := keystore.Inspect(path); err != nil { // before somebody types a password
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, problem.New(problem.Failed, path, "there is no keystore yet", "archivoltd key enable --config "+problem.Quote(f.Config))
@@ -180,7 +188,14 @@ func (c *keyDownloadCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	k, err := c.open(a)
+	d, err := c.cisco()
+	if err == nil && c.Key == "" { // a key that was a secondary's own, before it joined, is there alone
+		err = onlyPrimary(d)
+	}
+	if err != nil {
+		return err
+	}
+	k, err := c.open(a, d.Keystore)
 	if err != nil {
 		return err
 	}
@@ -190,7 +205,7 @@ func (c *keyDownloadCmd) Run(a *app) error {
 		return err
 	}
 	handed := k.Known().Handed
-	a.log().Info("a key was handed out", "keystore", c.Config, "key", handed[len(handed)-1].Key, "public_key", public.Fingerprint(), "file", c.PublicKey)
+	a.log().Info("a key was handed out", "keystore", d.Keystore, "key", handed[len(handed)-1].Key, "public_key", public.Fingerprint(), "file", c.PublicKey)
 	_, err = a.out.Write(wrapped)
 	return err
 }
@@ -213,10 +228,14 @@ The first makes the keystore, under a password that is asked for twice. The seco
 
 // Run makes the keystore, or a new key in it.
 func (c *keyEnableCmd) Run(a *app) error {
-	path, err := c.path()
+	d, err := c.ofPrimary()
 	if err != nil {
 		return err
 	}
+	if err := c.noOtherPrimary(a, d); err != nil {
+		return err
+	}
+	path := d.Keystore
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return c.create(a, path)
 	}
@@ -226,7 +245,7 @@ func (c *keyEnableCmd) Run(a *app) error {
 			return err
 		}
 	}
-	k, err := c.open(a)
+	k, err := c.open(a, path)
 	if err != nil {
 		return err
 	}
@@ -268,7 +287,11 @@ type keyDisableCmd struct{ keystoreFlags }
 
 // Run disables the key.
 func (c *keyDisableCmd) Run(a *app) error {
-	k, err := c.open(a)
+	d, err := c.ofPrimary()
+	if err != nil {
+		return err
+	}
+	k, err := c.open(a, d.Keystore)
 	if err != nil {
 		return err
 	}
@@ -288,11 +311,11 @@ type keyListCmd struct{ keystoreFlags }
 
 // Run prints a line for each key and for each time that one was handed out.
 func (c *keyListCmd) Run(a *app) error {
-	path, err := c.path()
+	d, err := c.cisco()
 	if err != nil {
 		return err
 	}
-	known, err := keystore.Inspect(path)
+	known, err := keystore.Inspect(d.Keystore)
 	if err != nil {
 		return err
 	}
@@ -309,6 +332,9 @@ func (c *keyListCmd) Run(a *app) error {
 			}
 		}
 	}
+	for _, s := range known.Sharings {
+		fmt.Fprintf(&b, "shared %s with the keystore of another daemon, %s\n", s.Time.Format(time.RFC3339), s.Recipient)
+	}
 	_, err = b.WriteTo(a.out)
 	return err
 }
@@ -321,7 +347,11 @@ type passwordChangeCmd struct {
 
 // Run changes the password.
 func (c *passwordChangeCmd) Run(a *app) error {
-	k, err := c.open(a)
+	d, err := c.cisco()
+	if err != nil {
+		return err
+	}
+	k, err := c.open(a, d.Keystore)
 	if err != nil {
 		return err
 	}

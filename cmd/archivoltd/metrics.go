@@ -8,7 +8,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"archivolt/internal/capture"
 	"archivolt/internal/xmpp"
 )
 
@@ -56,6 +55,27 @@ var measures = []measure{
 	measured(prometheus.GaugeValue, "anchors", "Places beside the archive that get each checkpoint.", func(s *status) float64 { return float64(s.Anchors) }),
 	measured(prometheus.GaugeValue, "anchors_failing", "Of these, the ones that did not take the last checkpoint.", func(s *status) float64 { return float64(s.AnchorsFailing) }),
 	measured(prometheus.CounterValue, "anchor_failures_total", "Times that one did not take a checkpoint.", func(s *status) float64 { return float64(s.AnchorFails) }),
+	measured(prometheus.GaugeValue, "held", "1 while nothing may be encrypted: a second primary, or a key that is not the present one.", func(s *status) float64 { return flag(s.Cluster != nil && s.Cluster.Held != "") }),
+	measured(prometheus.GaugeValue, "primaries", "Daemons that say they are the primary of the cluster, this one among them; 0 without a cluster.", func(s *status) float64 {
+		if s.Cluster == nil {
+			return 0
+		}
+		return float64(s.Cluster.Primaries)
+	}),
+	measured(prometheus.GaugeValue, "peers", "Other daemons of the cluster that the configuration names.", func(s *status) float64 {
+		if s.Cluster == nil {
+			return 0
+		}
+		return float64(len(s.Cluster.Peers))
+	}),
+	measured(prometheus.GaugeValue, "peers_down", "Of these, the ones that do not answer.", func(s *status) (n float64) {
+		if s.Cluster != nil {
+			for _, p := range s.Cluster.Peers {
+				n += flag(!p.Up)
+			}
+		}
+		return n
+	}),
 	measured(prometheus.GaugeValue, "ready", "1 while everything is captured, as /readyz says.", func(s *status) float64 { return flag(s.Ready) }),
 }
 
@@ -73,10 +93,7 @@ var (
 )
 
 // exporter gives the status to Prometheus. It keeps no numbers of its own.
-type exporter struct {
-	service *capture.Service
-	links   []*link
-}
+type exporter struct{ *running }
 
 // Describe names the metrics.
 func (e *exporter) Describe(out chan<- *prometheus.Desc) {
@@ -90,7 +107,7 @@ func (e *exporter) Describe(out chan<- *prometheus.Desc) {
 
 // Collect gives all of them, from one look at the status.
 func (e *exporter) Collect(out chan<- prometheus.Metric) {
-	s := current(e.service, e.links)
+	s := e.status()
 	put := func(desc *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(desc, kind, value, labels...)
 	}
@@ -119,8 +136,8 @@ func byResult(n xmpp.Counts) map[string]uint64 {
 
 // metricsPage is what Prometheus scrapes: the exporter's numbers, and those of
 // the process and the Go runtime.
-func metricsPage(service *capture.Service, links []*link, log *slog.Logger) http.Handler {
+func (r *running) metricsPage() http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(&exporter{service, links}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), MaxRequestsInFlight: 4})
+	registry.MustRegister(&exporter{r}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(r.log.Handler(), slog.LevelWarn), MaxRequestsInFlight: 4})
 }

@@ -69,19 +69,22 @@ func (c *runCmd) capture(a *app, d *config.Daemon, parts *parts) (err error) {
 		}
 		defer listener.Close()
 	}
-	service, err := c.startService(a, d, parts, log)
+	service, node, err := c.startService(a, d, parts, log)
 	if err != nil {
 		return err
+	}
+	if node != nil {
+		defer node.Close()
 	}
 	connected := make([]*link, len(parts.components))
 	ctx, cancel := context.WithCancel(a.ctx)
 	defer cancel()
-	var running sync.WaitGroup
+	var components sync.WaitGroup
 	failed := make(chan error, len(parts.components))
 	for i, component := range parts.components {
 		component.Log = log.With("server", d.XMPP[i].Server) // which names itself
 		connected[i] = &link{Service: service, component: component, server: d.XMPP[i].Server}
-		running.Go(func() {
+		components.Go(func() {
 			if err := component.Run(ctx, connected[i]); err != nil {
 				log.Error("the component ends", "component", component.Name, "error", err)
 				failed <- err
@@ -89,12 +92,13 @@ func (c *runCmd) capture(a *app, d *config.Daemon, parts *parts) (err error) {
 			}
 		})
 	}
+	all := &running{service, node, connected, log}
 	if listener != nil {
-		server := &http.Server{Handler: pages(service, connected, log), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+		server := &http.Server{Handler: all.pages(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 		go server.Serve(listener) // until it is closed
 		defer server.Close()
 	}
-	tellEnding := telling(log, func() status { return current(service, connected) })
+	tellEnding := telling(log, all.status)
 	select {
 	case <-ctx.Done():
 	case <-service.Done():
@@ -105,7 +109,7 @@ func (c *runCmd) capture(a *app, d *config.Daemon, parts *parts) (err error) {
 	// What the servers have sent already is taken first. A spool that is full
 	// holds a component up for good, and only the service's end frees it.
 	ended := make(chan struct{})
-	go func() { running.Wait(); close(ended) }()
+	go func() { components.Wait(); close(ended) }()
 	select {
 	case <-ended:
 	case <-service.Done():
@@ -268,6 +272,9 @@ func (c *checkCmd) Run(a *app) error {
 			return problem.New(problem.Failed, d.Keystore, "encryption is disabled", "archivoltd key enable --config "+problem.Quote(c.Config))
 		}
 		fmt.Fprintf(a.out, "encrypted with the key %s of %s\n  %s\n", last.Fingerprint, d.Keystore, notProtected)
+		if d.Cluster != nil {
+			fmt.Fprintf(a.out, "%s of %d daemons with this key, answers the others at %s\n", d.Cluster.Role, 1+len(d.Cluster.Peers), d.Cluster.Listen)
+		}
 	} else {
 		fmt.Fprintf(a.out, "sealed for %d recipients, class %s\n", len(p.recipients.Fingerprints()), p.recipients.Class())
 		for _, file := range p.recipients.NotPostQuantum() {

@@ -13,6 +13,7 @@ import (
 
 	"archivolt/internal/capture"
 	"archivolt/internal/cisco/write"
+	"archivolt/internal/cluster"
 	"archivolt/internal/config"
 	"archivolt/internal/keystore"
 	"archivolt/internal/ledger"
@@ -28,8 +29,9 @@ const databasePassword = "ARCHIVOLT_DB_PASSWORD"
 // databaseTimeout is how long PostgreSQL has for one request.
 const databaseTimeout = time.Minute
 
-// startService starts the capture into the archive of the configuration.
-func (c *runCmd) startService(a *app, d *config.Daemon, p *parts, log *slog.Logger) (*capture.Service, error) {
+// startService starts the capture into the archive of the configuration; with
+// format cisco also the node that says whether it may encrypt.
+func (c *runCmd) startService(a *app, d *config.Daemon, p *parts, log *slog.Logger) (*capture.Service, *cluster.Node, error) {
 	settings := capture.Config{StateDir: d.StateDir, Recipients: p.recipients, Writer: "archivoltd " + programVersion(), Configuration: d.Hash,
 		Anchors: p.anchors, SpoolBytes: int64(d.SpoolMax), Log: log}
 	if d.Format == config.Cisco {
@@ -37,9 +39,10 @@ func (c *runCmd) startService(a *app, d *config.Daemon, p *parts, log *slog.Logg
 	}
 	sink, err := openStore(d.Archive)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return capture.Start(settings, sink)
+	service, err := capture.Start(settings, sink)
+	return service, nil, err
 }
 
 // openStore opens the archive, or makes it where there is none.
@@ -72,22 +75,33 @@ func openOrCreate(path string) (*sqlite.Store, error) {
 
 // startTable starts the capture into a table as Cisco's archiver fills it. The
 // spool is sealed for the keystore.
-func (c *runCmd) startTable(a *app, d *config.Daemon, p *parts, settings capture.Config) (*capture.Service, error) {
+func (c *runCmd) startTable(a *app, d *config.Daemon, p *parts, settings capture.Config) (_ *capture.Service, node *cluster.Node, err error) {
 	settings.Log.Warn(notProtected)
-	var err error
 	settings.Recipients, err = seal.ParseRecipients(false, seal.File{Name: d.Keystore, Data: []byte(p.keystore.Recipient)})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	keys, err := c.unlock(a, d, p, settings.Log)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	if node, err = startNode(d, keys, settings.Log); err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			node.Close()
+		}
+	}()
 	table, err := openTable(a.ctx, d)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return capture.StartTable(settings, table, keys)
+	if keys != nil {
+		keys.Hold = node.Hold
+	}
+	service, err := capture.StartTable(settings, table, keys)
+	return service, node, err
 }
 
 // unlock opens the keystore with the password that was given, or that somebody
@@ -112,13 +126,17 @@ func (c *runCmd) unlock(a *app, d *config.Daemon, p *parts, log *slog.Logger) (*
 		return nil, err
 	}
 	defer k.Close()
-	key, iv, err := k.Current()
-	if err != nil {
-		return nil, err
-	}
 	identities, err := seal.Identities([]string{k.Identity()}, nil)
 	if err != nil {
 		return nil, problem.New(problem.Failed, d.Keystore, "the keystore's own identity cannot be read", "restore the file from its backup")
+	}
+	unlocked := &capture.Unlocked{Spool: identities[0]}
+	if all := k.Known().Keys; !all[len(all)-1].Enabled() {
+		return unlocked, nil // the node holds it
+	}
+	key, iv, err := k.Current()
+	if err != nil {
+		return nil, err
 	}
 	var domains []string
 	for _, x := range d.XMPP {
@@ -126,9 +144,9 @@ func (c *runCmd) unlock(a *app, d *config.Daemon, p *parts, log *slog.Logger) (*
 			domains = append(domains, strings.ToLower(domain))
 		}
 	}
-	encoder := write.NewEncoder(key, iv, write.Options{PerMessage: d.PerMessage, ClearSubjects: d.ClearSubjects, LocalDomains: domains})
+	unlocked.Encoder = write.NewEncoder(key, iv, write.Options{PerMessage: d.PerMessage, ClearSubjects: d.ClearSubjects, LocalDomains: domains})
 	clear(key[:])
-	return &capture.Unlocked{Encoder: encoder, Spool: identities[0]}, nil
+	return unlocked, nil
 }
 
 // openTable opens the database, and makes table JM where there is none.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"archivolt/internal/capture"
+	"archivolt/internal/cluster"
 	"archivolt/internal/config"
 	"archivolt/internal/problem"
 )
@@ -16,9 +18,10 @@ import (
 // status is what /status says.
 type status struct {
 	capture.Status
-	Servers []serverStatus `json:"servers"`
-	Ready   bool           `json:"ready"`
-	Why     []string       `json:"why,omitempty"` // it is not
+	Servers []serverStatus  `json:"servers"`
+	Cluster *cluster.Status `json:"cluster,omitempty"` // with format: cisco
+	Ready   bool            `json:"ready"`
+	Why     []string        `json:"why,omitempty"` // it is not
 }
 
 // serverStatus is one connection.
@@ -29,10 +32,19 @@ type serverStatus struct {
 	BestEffort bool   `json:"best_effort"` // copies may be lost without a trace
 }
 
-func current(service *capture.Service, links []*link) status {
-	s := status{Status: service.Status(), Servers: []serverStatus{}}
+// running is what a daemon consists of while it runs.
+type running struct {
+	service *capture.Service
+	node    *cluster.Node // nil but with format: cisco
+	links   []*link
+	log     *slog.Logger
+}
+
+// status looks at all of it.
+func (r *running) status() status {
+	s := status{Status: r.service.Status(), Servers: []serverStatus{}}
 	why := func(format string, args ...any) { s.Why = append(s.Why, fmt.Sprintf(format, args...)) }
-	for _, l := range links {
+	for _, l := range r.links {
 		s.Servers = append(s.Servers, serverStatus{l.server, l.component.Name, l.up(), l.server == config.Ejabberd})
 		if !l.up() {
 			why("%s is not connected", l.component.Name)
@@ -41,10 +53,17 @@ func current(service *capture.Service, links []*link) status {
 	if s.SpoolFull {
 		why("the spool is full")
 	}
-	if s.StoreDown {
+	if r.node != nil {
+		c := r.node.Status()
+		s.Cluster = &c
+	}
+	switch {
+	case s.Cluster != nil && s.Cluster.Held != "":
+		why("held: %s", s.Cluster.Held)
+	case s.StoreDown:
 		why("the store takes nothing")
 	}
-	if err := service.Err(); err != nil {
+	if err := r.service.Err(); err != nil {
 		why("it is stopping")
 	}
 	s.Ready = len(s.Why) == 0
@@ -54,7 +73,7 @@ func current(service *capture.Service, links []*link) status {
 // pages are what listen serves: whether the process is well, whether it
 // captures, and the numbers, also for Prometheus. None shows anything of a
 // message.
-func pages(service *capture.Service, links []*link, log *slog.Logger) http.Handler {
+func (r *running) pages() http.Handler {
 	mux := http.NewServeMux()
 	answer := func(w http.ResponseWriter, ok bool, body func(io.Writer) error) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -65,10 +84,10 @@ func pages(service *capture.Service, links []*link, log *slog.Logger) http.Handl
 		_ = body(w) // who asked has left
 	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, service.Err() == nil, func(w io.Writer) error { _, err := io.WriteString(w, "archivoltd\n"); return err })
+		answer(w, r.service.Err() == nil, func(w io.Writer) error { _, err := io.WriteString(w, "archivoltd\n"); return err })
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		s := current(service, links)
+		s := r.status()
 		answer(w, s.Ready, func(w io.Writer) error {
 			for _, why := range s.Why {
 				if _, err := fmt.Fprintln(w, why); err != nil {
@@ -84,9 +103,9 @@ func pages(service *capture.Service, links []*link, log *slog.Logger) http.Handl
 	})
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		answer(w, true, func(w io.Writer) error { return json.NewEncoder(w).Encode(current(service, links)) })
+		answer(w, true, func(w io.Writer) error { return json.NewEncoder(w).Encode(r.status()) })
 	})
-	mux.Handle("GET /metrics", metricsPage(service, links, log))
+	mux.Handle("GET /metrics", r.metricsPage())
 	return mux
 }
 
@@ -147,7 +166,28 @@ func (s *status) print(w io.Writer) {
 	if !s.Checkpoint.IsZero() {
 		fmt.Fprintf(w, "last checkpoint %s over %d entries\n", s.Checkpoint.UTC().Format(time.RFC3339), s.Size)
 	}
+	if s.Cluster != nil {
+		s.printCluster(w)
+	}
 	for _, why := range s.Why {
 		fmt.Fprintf(w, "NOT READY: %s\n", why)
+	}
+}
+
+func (s *status) printCluster(w io.Writer) {
+	c := s.Cluster
+	if c.Role == cluster.Alone {
+		return
+	}
+	fmt.Fprintf(w, "%s with the key %s\n", c.Role, cmp.Or(c.Key, "DISABLED"))
+	for _, p := range c.Peers {
+		state := p.Why
+		if p.Up {
+			state = fmt.Sprintf("%s with the key %s", p.Role, cmp.Or(p.Key, "DISABLED"))
+		}
+		fmt.Fprintf(w, "  %s: %s\n", p.Address, state)
+	}
+	if c.Primaries > 1 {
+		fmt.Fprintf(w, "THERE ARE %d PRIMARIES\n", c.Primaries)
 	}
 }

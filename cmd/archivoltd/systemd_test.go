@@ -36,6 +36,11 @@ func TestUnit(t *testing.T) {
 	if !strings.Contains(text, os.Args[0]) {
 		t.Fatal("the unit does not start /usr/local/bin/archivoltd")
 	}
+	if password := "\nLoadCredential=" + credential + ":"; strings.Contains(text, "\n#"+password[1:]) {
+		text = strings.Replace(text, "\n#"+password[1:], password, 1)
+	} else {
+		t.Error("the unit does not show how the password comes in")
+	}
 	if err := os.WriteFile(unit, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -169,7 +169,7 @@ func (w *storer) move(entries []spool.Entry) error {
 		s.counts.storeFailures.Add(1)
 		s.cfg.Log.Error("the store does not take what was captured; it waits in the spool", "error", err, "again_in", wait.String())
 		var end <-chan struct{}
-		if errors.Is(err, ErrLocked) { // which no waiting opens
+		if errors.Is(err, ErrLocked) || errors.Is(err, ErrHeld) { // which are not the database's to end
 			end = s.sealed
 		}
 		if err := w.pause(wait, end); err != nil {

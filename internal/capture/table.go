@@ -35,8 +35,9 @@ type Table interface {
 // Unlocked is what an open keystore gives: the key of the table, and what opens
 // the spool.
 type Unlocked struct {
-	Encoder *write.Encoder
+	Encoder *write.Encoder // nil while encryption is disabled, which Hold has to tell
 	Spool   age.Identity
+	Hold    func() error // tells why nothing may be encrypted now; nil for never
 }
 
 // StartTable brings an archive in Cisco's format up. The spool is sealed to
@@ -48,8 +49,11 @@ func StartTable(cfg Config, table Table, keys *Unlocked) (*Service, error) {
 	return s.start(&ciscoTable{s: s, table: table, keys: keys, epochs: map[uint64]*seal.Epoch{}})
 }
 
-// ErrLocked says that the keystore is locked: nothing goes into the table.
-var ErrLocked = errors.New("the keystore is locked")
+// Errors with which nothing goes into the table, although it would take it.
+var (
+	ErrLocked = errors.New("the keystore is locked")
+	ErrHeld   = errors.New("nothing may be encrypted now")
+)
 
 // Files of the state folder, in this format.
 const (
@@ -206,6 +210,11 @@ func (c *ciscoTable) put(entries []spool.Entry) error {
 	if c.keys == nil {
 		return ErrLocked
 	}
+	if c.keys.Hold != nil {
+		if err := c.keys.Hold(); err != nil {
+			return fmt.Errorf("%w: %w", ErrHeld, err)
+		}
+	}
 	batch := &write.Batch{Generation: c.head.Generation, After: c.head.Spool, Spool: entries[len(entries)-1].Number, Key: c.keys.Encoder.Fingerprint(), Marks: map[string]uint64{}}
 	var copies []write.Copy
 	current := uint64(0) // epoch of the last entry
@@ -283,7 +292,7 @@ func (c *ciscoTable) again() (stored uint64, err error) {
 	if head.Generation != c.head.Generation {
 		return 0, store.ErrFenced
 	}
-	if head.Spool > c.head.Spool && c.keys != nil {
+	if head.Spool > c.head.Spool && c.keys != nil && c.keys.Encoder != nil {
 		c.keys.Encoder.Stored() // the batch is there; only the answer was lost
 	}
 	c.head = head

@@ -8,11 +8,13 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -180,6 +182,65 @@ func TestTableLocked(t *testing.T) {
 	if len(left) != 1 {
 		t.Errorf("%d keys of the spool are kept", len(left))
 	}
+}
+
+// TestTableHeld: while nothing may be encrypted what comes in waits, sealed, and
+// is brought in, in order, once it may: by the same run, or by the next. Who is
+// held may have no key at all.
+func TestTableHeld(t *testing.T) {
+	p := newPlace(t)
+	var held atomic.Bool
+	var asked atomic.Int64
+	keys := func() *Unlocked {
+		k := p.unlocked()
+		k.Hold = func() error {
+			asked.Add(1)
+			if held.Load() {
+				return errors.New("the key was disabled")
+			}
+			return nil
+		}
+		return k
+	}
+	s := p.startTable(t, keys())
+	if err := deliver(s, numbered(1, 100)); err != nil {
+		t.Fatal(err)
+	}
+	until(t, func() bool { return s.Status().Queued == 0 })
+	held.Store(true)
+	if err := deliver(s, numbered(101, 200)); err != nil {
+		t.Fatal(err)
+	}
+	before := asked.Load()
+	until(t, func() bool { return asked.Load() > before && s.Status().StoreDown })
+	if n := len(p.stanzasOf(t)); n != 100 {
+		t.Errorf("%d rows while it is held", n)
+	}
+	p.wantNoPlaintext(t)
+	held.Store(false)
+	until(t, func() bool { return s.Status().Queued == 0 })
+	held.Store(true)
+	if err := deliver(s, numbered(201, 250)); err != nil {
+		t.Fatal(err)
+	}
+	stop(t, s) // which waits for nothing
+	if s.Left() < 50 {
+		t.Errorf("%d entries are left", s.Left())
+	}
+	k := keys()
+	k.Encoder = nil
+	s = p.startTable(t, k)
+	if err := deliver(s, numbered(251, 300)); err != nil {
+		t.Fatal(err)
+	}
+	before = asked.Load()
+	until(t, func() bool { return asked.Load() > before+1 })
+	stop(t, s)
+	wantRows(t, p.stanzasOf(t), 200)
+	held.Store(false)
+	s = p.startTable(t, keys())
+	stop(t, s)
+	wantRows(t, p.stanzasOf(t), 300)
 }
 
 // TestTableOtherKeystore: what was sealed for one keystore is not lost by

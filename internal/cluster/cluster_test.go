@@ -139,8 +139,6 @@ func held(n *Node, words string) func() bool {
 	return func() bool { return n.Hold() != nil && strings.Contains(n.Hold().Error(), words) }
 }
 
-func free(n *Node) func() bool { return func() bool { return n.Hold() == nil } }
-
 // tap passes connections on and keeps all that goes through.
 func tap(t testing.TB, to string) (address string, seen func() []byte) {
 	t.Helper()

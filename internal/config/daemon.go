@@ -36,12 +36,32 @@ type Daemon struct {
 	Anchors    []string     `yaml:"anchors"`     // files and http(s) URLs that get each checkpoint
 
 	// Of format cisco alone.
-	Keystore      string `yaml:"keystore"`       // file of the key
-	PerMessage    bool   `yaml:"per_message"`    // one row for a message, not for each copy
-	ClearSubjects bool   `yaml:"clear_subjects"` // fill the column SUBJECT, which is not encrypted
+	Keystore      string   `yaml:"keystore"`       // file of the key
+	PerMessage    bool     `yaml:"per_message"`    // one row for a message, not for each copy
+	ClearSubjects bool     `yaml:"clear_subjects"` // fill the column SUBJECT, which is not encrypted
+	Cluster       *Cluster `yaml:"cluster"`        // other daemons with the same key; nil for none
 
 	Hash string `yaml:"-"` // SHA-256 of the file, for the ledger
 }
+
+// Cluster are the daemons that encrypt with one key.
+type Cluster struct {
+	Role   string `yaml:"role"`   // Primary or Secondary
+	Listen string `yaml:"listen"` // address for the others, host:port
+	Peers  []Peer `yaml:"peers"`  // the others
+}
+
+// Peer is another daemon.
+type Peer struct {
+	Address string `yaml:"address"` // of its cluster: listen, host:port
+	Pin     string `yaml:"pin"`     // as archivoltd key pin prints it there: 64 hex digits
+}
+
+// Roles in a cluster.
+const (
+	Primary   = "primary"   // makes the key, and gives it to the others
+	Secondary = "secondary" // has it from the primary
+)
 
 // XMPPServer is one server that sends copies.
 type XMPPServer struct {
@@ -206,8 +226,8 @@ func (c *Daemon) checkArchivolt() (what, try string) {
 		return "archive: is a URL, and archives of Archivolt's own format are files", "name a file, such as /var/lib/archivolt/archive.db"
 	case len(c.Recipients) == 0:
 		return "recipients: is missing: there is nobody to seal for", "name the officer's FILE.pub, which archivolt identity new makes"
-	case c.Keystore != "" || c.PerMessage || c.ClearSubjects:
-		return "keystore:, per_message: and clear_subjects: are for format: cisco alone", "remove them, or write format: cisco"
+	case c.Keystore != "" || c.PerMessage || c.ClearSubjects || c.Cluster != nil:
+		return "keystore:, per_message:, clear_subjects: and cluster: are for format: cisco alone", "remove them, or write format: cisco"
 	}
 	return "", ""
 }
@@ -215,12 +235,18 @@ func (c *Daemon) checkArchivolt() (what, try string) {
 func (c *Daemon) checkCisco() (what, try string) {
 	switch {
 	case c.Keystore == "":
-		return "keystore: is missing: format: cisco encrypts with a key, which lies there", "name a file, such as /etc/archivolt/keystore, and make it with archivoltd key enable"
+		return "keystore: is missing: format: cisco encrypts with a key, which lies there", "name a file, such as /var/lib/archivolt/keystore, and make it with archivoltd key enable"
 	case len(c.Recipients) > 0 || c.AllowMixed:
 		return "recipients: and allow_mixed: mean nothing with format: cisco: who has the key can read", "remove them, or leave format: cisco out"
 	case len(c.Anchors) > 0:
 		return "anchors: mean nothing with format: cisco, which has no checkpoints", "remove them, or leave format: cisco out"
-	case !strings.Contains(c.Archive, "://"):
+	}
+	if c.Cluster != nil {
+		if what, try := c.Cluster.check(); what != "" {
+			return "cluster: " + what, try
+		}
+	}
+	if !strings.Contains(c.Archive, "://") {
 		return "", ""
 	}
 	u, err := url.Parse(c.Archive)
@@ -237,6 +263,35 @@ func (c *Daemon) checkCisco() (what, try string) {
 		return "archive: " + u.Scheme + ":// is read by archivolt, and not written by this version", "name a postgres:// URL, or a file"
 	}
 	return "archive: " + u.Scheme + ":// is no kind of database that this version writes to", "name a postgres:// URL, or a file"
+}
+
+var pinPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+func (c *Cluster) check() (what, try string) {
+	if c.Role != Primary && c.Role != Secondary {
+		return "role: is neither primary nor secondary", "write primary on the one machine where the key is made, and secondary on the others"
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return "listen: is no host:port", "name an address of this machine that the others reach, such as 10.0.0.1:9281"
+	}
+	if c.Role == Secondary && len(c.Peers) == 0 {
+		return "peers: is missing: there is nobody to have the key from", "name address and pin of the primary"
+	}
+	for i, p := range c.Peers {
+		at := fmt.Sprintf("peer %d: ", i+1)
+		if _, _, err := net.SplitHostPort(p.Address); err != nil {
+			return at + "address: is no host:port", "name what listen: in the cluster: of that daemon has"
+		}
+		if !pinPattern.MatchString(p.Pin) {
+			return at + "pin: is none: 64 digits of 0-9 and a-f", "archivoltd key pin prints it on that machine"
+		}
+		for _, other := range c.Peers[:i] {
+			if p.Address == other.Address {
+				return at + "is named twice", "remove it"
+			}
+		}
+	}
+	return "", ""
 }
 
 func loopback(host string) bool {
