@@ -426,7 +426,10 @@ func TestTwins(t *testing.T) {
 	nodeB := b.start(Primary, list...)
 	nodeA := a.start(Primary, list...)
 	until(t, "the later one held", held(nodeA, "second primary"))
-	until(t, "both aware", func() bool { return nodeB.Status().Primaries == 2 })
+	until(t, "aware of both", func() bool { p := nodeB.Status().Peers; return p[0].Up && p[1].Up })
+	if n := nodeB.Status().Primaries; n != 2 {
+		t.Errorf("%d primaries", n)
+	}
 	if err := nodeB.Hold(); err != nil {
 		t.Errorf("the earlier one is held: %v", err)
 	}
