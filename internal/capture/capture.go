@@ -116,7 +116,7 @@ type Service struct {
 	spool *spool.Spool
 
 	deliveries chan delivery
-	events     chan ledger.Event
+	events     chan sourced
 	lost       chan string   // connections that are gone, after their events
 	room       chan struct{} // the spool was trimmed
 	more       chan struct{} // the spool has more
@@ -166,7 +166,7 @@ func Start(cfg Config, sink Sink) (*Service, error) {
 
 func newService(cfg Config) *Service {
 	return &Service{cfg: cfg,
-		deliveries: make(chan delivery, queued), events: make(chan ledger.Event, 16), lost: make(chan string, 16), budget: newBudget(maxWaiting),
+		deliveries: make(chan delivery, queued), events: make(chan sourced, 16), lost: make(chan string, 16), budget: newBudget(maxWaiting),
 		room: make(chan struct{}, 1), more: make(chan struct{}, 1),
 		draining: make(chan struct{}), sealed: make(chan struct{}), done: make(chan struct{})}
 }
@@ -241,23 +241,24 @@ func (s *Service) start(to archive) (started *Service, err error) {
 // Connected records that a source came up.
 func (s *Service) Connected(connection string) {
 	s.counts.connected.Add(1)
-	s.event(ledger.Connected, connection)
+	s.event(ledger.Connected, connection, connection)
 }
 
 // Lost records that a source went away.
 func (s *Service) Lost(connection string, err error) {
 	s.counts.connected.Add(-1)
-	s.event(ledger.Lost, fmt.Sprintf("%s: %v", connection, err))
+	s.event(ledger.Lost, connection, fmt.Sprintf("%s: %v", connection, err))
 	select {
 	case s.lost <- connection:
 	case <-s.sealed:
 	}
 }
 
-// event puts an event into the ledger. It waits for its turn, not for the disk.
-func (s *Service) event(name ledger.Name, detail string) {
+// event puts an event of a connection into the ledger. It waits for its turn,
+// not for the disk.
+func (s *Service) event(name ledger.Name, connection, detail string) {
 	select {
-	case s.events <- ledger.Event{Time: s.cfg.now().UnixMilli(), Name: name, Detail: detail}:
+	case s.events <- sourced{ledger.Event{Time: s.cfg.now().UnixMilli(), Name: name, Detail: detail}, ledger.ConnectionPrefix + connection}:
 	case <-s.sealed:
 	}
 }

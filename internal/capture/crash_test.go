@@ -85,6 +85,7 @@ func crashChild(dir string) {
 	if err != nil {
 		die(err)
 	}
+	s.Connected("c")
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
 		var first, last uint64

@@ -8,8 +8,20 @@ import (
 )
 
 // An entry of the spool is a list of fields, each behind its length: the entry
-// of the ledger, then what belongs to it, a sealed record or the wraps of an
-// epoch.
+// of the ledger, then what belongs to it, a sealed record, the wraps of an
+// epoch, or the name of the source that an event is about. The ledger has that
+// name in the event's detail only.
+
+// sourced is an event that is about one source.
+type sourced struct {
+	ledger.Event
+	source string
+}
+
+// fields are the event's in the spool.
+func (e *sourced) fields(id ledger.ID) [][]byte {
+	return [][]byte{e.Append(nil, id), []byte(e.source)}
+}
 
 func encode(fields ...[]byte) []byte {
 	size := 0
@@ -41,8 +53,16 @@ func decode(data []byte, id ledger.ID) (entry ledger.Entry, canonical []byte, re
 	}
 	canonical, rest = rest[0], rest[1:]
 	entry, err = ledger.Parse(canonical, id)
-	if _, isRecord := entry.(*ledger.Record); err == nil && isRecord != (len(rest) == 1) {
-		if _, isEpoch := entry.(*ledger.Epoch); !isEpoch {
+	if err != nil {
+		return entry, canonical, rest, err
+	}
+	switch entry.(type) {
+	case *ledger.Record:
+		if len(rest) != 1 {
+			err = errPayload
+		}
+	case *ledger.Event:
+		if len(rest) > 1 {
 			err = errPayload
 		}
 	}

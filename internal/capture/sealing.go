@@ -81,7 +81,7 @@ func (z *sealer) run() {
 		case d := <-s.deliveries:
 			err = z.take(z.gather(d))
 		case e := <-s.events:
-			err = z.append(e.Append(nil, s.id))
+			err = z.append(e.fields(s.id)...)
 		case connection := <-s.lost:
 			err = z.forget(connection)
 		case <-heartbeat.C:
@@ -226,8 +226,8 @@ func (z *sealer) sealAll(list []delivery) (entries [][]byte, marks map[string]ui
 					gaps++
 					missing := fmt.Sprintf("%s: the numbers %d to %d were never delivered", h.Source, mark+1, h.Number-1)
 					s.cfg.Log.Error("gap in delivery numbers", "source", h.Source, "from", mark+1, "to", h.Number-1)
-					event := ledger.Event{Time: now.UnixMilli(), Name: ledger.Gap, Detail: missing}
-					entries = append(entries, encode(event.Append(nil, s.id)))
+					event := sourced{ledger.Event{Time: now.UnixMilli(), Name: ledger.Gap, Detail: missing}, h.Source}
+					entries = append(entries, encode(event.fields(s.id)...))
 				}
 				marks[h.Source] = h.Number
 			}
@@ -461,7 +461,7 @@ func (z *sealer) stop() {
 			}
 			continue
 		case e := <-s.events:
-			if err := z.append(e.Append(nil, s.id)); err != nil {
+			if err := z.append(e.fields(s.id)...); err != nil {
 				s.fail(err)
 				return
 			}

@@ -240,6 +240,12 @@ func (c *ciscoTable) put(entries []spool.Entry) error {
 				batch.Marks[entry.Source] = max(batch.Marks[entry.Source], entry.Number)
 			}
 			current = entry.Epoch
+		case *ledger.Event:
+			event := write.Event{Entry: e.Number, Time: time.UnixMilli(entry.Time), Name: string(entry.Name), Detail: entry.Detail}
+			if len(rest) > 0 {
+				event.Source = string(rest[0])
+			}
+			batch.Events = append(batch.Events, event)
 		}
 	}
 	rows, report, err := c.keys.Encoder.Rows(copies)

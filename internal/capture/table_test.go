@@ -178,6 +178,7 @@ func TestTableLocked(t *testing.T) {
 	}
 	stop(t, s)
 	wantRows(t, p.stanzasOf(t), 310)
+	p.wantWholeTable(t)
 	left, _ := filepath.Glob(filepath.Join(p.dir, "state", epochsName, "*"))
 	if len(left) != 1 {
 		t.Errorf("%d keys of the spool are kept", len(left))
@@ -299,6 +300,7 @@ func TestTableCrash(t *testing.T) {
 		if uint64(len(rows)) < h.acked {
 			t.Fatalf("%d of %d acknowledged messages are there", len(rows), h.acked)
 		}
+		p.wantWholeTable(t)
 	}
 	for _, step := range []string{stepKeyMade, stepWrapWritten, stepSpoolAppended, stepAcknowledged, stepBatchMade, stepHeadSwapped} {
 		for _, count := range []int{1, 3} {

@@ -22,11 +22,11 @@ WHERE lower(c.relname) = lower($1) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 	AND CASE WHEN $2 = '' THEN n.nspname NOT IN ('pg_catalog', 'information_schema') ELSE lower(n.nspname) = lower($2) END
 ORDER BY 7 DESC, 5 DESC, 1, 2`
 
-// hiddenSQL gives the other tables of the archiver in the schema of relation $1
+// hiddenSQL gives the other tables of the archiver, IM&P's or ours, in the schema of relation $1
 // that this user may not read.
 const hiddenSQL = `SELECT relname FROM pg_catalog.pg_class
 WHERE relnamespace = (SELECT relnamespace FROM pg_catalog.pg_class WHERE oid = $1::pg_catalog.oid) AND relkind IN ('r', 'p', 'v', 'm', 'f')
-	AND lower(relname) IN ('tc_rooms', 'tc_users', 'tc_msgarchive', 'aft_log') AND NOT pg_catalog.has_table_privilege(oid, 'SELECT')
+	AND lower(relname) IN ('tc_rooms', 'tc_users', 'tc_msgarchive', 'aft_log', 'archivolt_events') AND NOT pg_catalog.has_table_privilege(oid, 'SELECT')
 ORDER BY 1`
 
 // mayReadSQL tells whether this user may read relation $1.

@@ -64,7 +64,7 @@ func BenchmarkAppend(b *testing.B) {
 		defer conn.Close(b.Context())
 		server.SQL("postgres", "TRUNCATE jm")
 		for b.Loop() {
-			if _, err := conn.CopyFrom(b.Context(), &copyText{rows: rows}, "COPY jm FROM STDIN"); err != nil {
+			if _, err := conn.CopyFrom(b.Context(), copyOf(rows), "COPY jm FROM STDIN"); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -14,5 +14,6 @@
 //
 // Beside JM two tables of ours keep what makes a batch count once: where the
 // queue in front of the archive stands, which writer may write, and the highest
-// delivery number of each source.
+// delivery number of each source. A third one holds the events of the archive's
+// life, from which follows when nothing was captured.
 package write

@@ -130,20 +130,25 @@ func (p *Postgres) inspect(ctx context.Context) error {
 // postgresTables are the tables with their declarations.
 func postgresTables() map[string]string {
 	return map[string]string{
-		"jm": columnsSQL(),
+		"jm":               columnsSQL(),
+		"archivolt_events": eventColumnsSQL(),
 		"archivolt_head": "one boolean PRIMARY KEY CHECK (one), version int NOT NULL, id varchar(32) NOT NULL, spool bigint NOT NULL, " +
 			"generation bigint NOT NULL, key varchar(16) NOT NULL",
 		"archivolt_marks": fmt.Sprintf("source varchar(%d) PRIMARY KEY, mark numeric(20) NOT NULL", MaxSource),
 	}
 }
 
+// postgresTable is the statement that makes a table.
+func postgresTable(name string) string {
+	return "CREATE TABLE " + name + " (" + postgresTables()[name] + ")"
+}
+
 // PostgresSchema are the statements that make the tables, for administrators
 // who do not let archivoltd do it.
 func PostgresSchema() string {
-	tables := postgresTables()
 	var b strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(tables)) {
-		fmt.Fprintf(&b, "CREATE TABLE %s (%s);\n", name, tables[name])
+	for _, name := range slices.Sorted(maps.Keys(postgresTables())) {
+		b.WriteString(postgresTable(name) + ";\n")
 	}
 	fmt.Fprintf(&b, "INSERT INTO archivolt_head VALUES (true, %d, replace(gen_random_uuid()::text, '-', ''), 0, 0, '');\n", schemaVersion)
 	return b.String()
@@ -152,14 +157,13 @@ func PostgresSchema() string {
 // PostgresGrants are the statements that give a role what it needs to write, and
 // nothing else: it can neither read nor change what it has written.
 func PostgresGrants(role string) string {
-	return "GRANT INSERT ON jm TO " + role + ";\nGRANT SELECT, UPDATE ON archivolt_head TO " + role + ";\nGRANT SELECT, INSERT, UPDATE ON archivolt_marks TO " + role + ";\n"
+	return "GRANT INSERT ON jm, archivolt_events TO " + role + ";\nGRANT SELECT, UPDATE ON archivolt_head TO " + role + ";\nGRANT SELECT, INSERT, UPDATE ON archivolt_marks TO " + role + ";\n"
 }
 
 // create makes the tables that are not there. CREATE TABLE IF NOT EXISTS would
 // need the right to make tables even where they are.
 func (p *Postgres) create(ctx context.Context) error {
-	tables := postgresTables()
-	for _, name := range slices.Sorted(maps.Keys(tables)) {
+	for _, name := range slices.Sorted(maps.Keys(postgresTables())) {
 		rows, err := p.query(ctx, "SELECT pg_catalog.to_regclass($1) IS NULL", name)
 		if err != nil {
 			return err
@@ -167,7 +171,12 @@ func (p *Postgres) create(ctx context.Context) error {
 		if rows[0][0] != "t" {
 			continue
 		}
-		if _, err := p.query(ctx, "CREATE TABLE "+name+" ("+tables[name]+")"); err != nil {
+		_, err = p.query(ctx, postgresTable(name))
+		var server *pgconn.PgError
+		if errors.As(err, &server) && server.Code == "42501" { // as for a role with the rights of the manual
+			return problem.New(problem.Failed, p.object, "there is no table "+name+", and this user may not make it", byHand+", and grant what they grant: "+postgresTable(name))
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -185,7 +194,7 @@ const byHand = "make it with the statements in docs/ops/cisco.md"
 // check refuses tables that cannot hold every row, or not for good.
 func (p *Postgres) check(ctx context.Context) error {
 	for _, name := range slices.Sorted(maps.Keys(postgresTables())) {
-		rows, err := p.query(ctx, "SELECT relpersistence FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass($1)", name)
+		rows, err := p.query(ctx, "SELECT relpersistence, pg_catalog.has_any_column_privilege(oid, 'INSERT') FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass($1)", name)
 		if err != nil {
 			return err
 		}
@@ -194,6 +203,9 @@ func (p *Postgres) check(ctx context.Context) error {
 		}
 		if rows[0][0] != "p" {
 			return problem.New(problem.Failed, p.object, "the table "+name+" is unlogged or temporary: the server empties it after a crash", "ALTER TABLE "+name+" SET LOGGED")
+		}
+		if rows[0][1] != "t" && name != "archivolt_head" { // whose row is there
+			return problem.New(problem.Failed, p.object, "this user may not write to the table "+name, "GRANT INSERT ON "+name+" TO it; docs/ops/cisco.md has all rights that archivoltd needs")
 		}
 	}
 	rows, err := p.query(ctx, `SELECT a.attname, CASE WHEN t.typname IN ('varchar', 'bpchar') AND a.atttypmod > 0 THEN a.atttypmod - 4 ELSE 0 END
@@ -326,12 +338,11 @@ func (p *Postgres) append(ctx context.Context, b *Batch) error {
 			return err
 		}
 	}
-	tag, err := p.conn.CopyFrom(ctx, &copyText{rows: b.Rows}, "COPY jm ("+strings.Join(Columns, ", ")+") FROM STDIN")
-	if err != nil {
-		return p.failed(err)
+	if err := p.copy(ctx, "jm", Columns, len(b.Rows), func(i int) []Text { cells := b.Rows[i].cells(); return cells[:] }); err != nil {
+		return err
 	}
-	if tag.RowsAffected() != int64(len(b.Rows)) {
-		return problem.New(problem.Failed, p.object, fmt.Sprintf("of %d rows %d were taken: a trigger or rule on jm keeps the others out", len(b.Rows), tag.RowsAffected()), "remove it; nothing is lost, the messages wait")
+	if err := p.copy(ctx, "archivolt_events", EventColumns, len(b.Events), func(i int) []Text { return b.Events[i].cells() }); err != nil {
+		return err
 	}
 	result, err := p.conn.Exec(ctx, "COMMIT").ReadAll()
 	if err != nil {
@@ -344,20 +355,37 @@ func (p *Postgres) append(ctx context.Context, b *Batch) error {
 	return nil
 }
 
+// copy brings n rows into a table.
+func (p *Postgres) copy(ctx context.Context, table string, columns []string, n int, row func(i int) []Text) error {
+	if n == 0 {
+		return nil
+	}
+	tag, err := p.conn.CopyFrom(ctx, &copyText{n: n, row: row}, "COPY "+table+" ("+strings.Join(columns, ", ")+") FROM STDIN")
+	if err != nil {
+		return p.failed(err)
+	}
+	if tag.RowsAffected() != int64(n) {
+		return problem.New(problem.Failed, p.object, fmt.Sprintf("of %d rows %d were taken: a trigger or rule on %s keeps the others out", n, tag.RowsAffected(), table), "remove it; nothing is lost, the messages wait")
+	}
+	return nil
+}
+
 func number(n uint64) string { return strconv.FormatUint(n, 10) }
 
 // copyText reads as rows in the text format of COPY (PostgreSQL manual, COPY,
 // "Text Format").
 type copyText struct {
-	rows []Row
+	n    int // rows
+	row  func(i int) []Text
+	next int
 	text bytes.Buffer
 }
 
 var copyEscaper = strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`)
 
 func (c *copyText) Read(b []byte) (int, error) {
-	for c.text.Len() < len(b) && len(c.rows) > 0 {
-		for i, cell := range c.rows[0].cells() {
+	for c.text.Len() < len(b) && c.next < c.n {
+		for i, cell := range c.row(c.next) {
 			if i > 0 {
 				c.text.WriteByte('\t')
 			}
@@ -368,7 +396,7 @@ func (c *copyText) Read(b []byte) (int, error) {
 			_, _ = copyEscaper.WriteString(&c.text, cell.Text) // into memory
 		}
 		c.text.WriteByte('\n')
-		c.rows = c.rows[1:]
+		c.next++
 	}
 	if c.text.Len() == 0 {
 		return 0, io.EOF

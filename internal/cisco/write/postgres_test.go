@@ -56,10 +56,10 @@ func TestPostgresRefused(t *testing.T) {
 	}
 	e := NewEncoder(testKey, testIV, Options{})
 	one := rowsOf(t, e, chat('I', "a@x", "b@x", "chat", "1", "one"))
-	if err := d.Append(t.Context(), &Batch{Rows: one, Marks: map[string]uint64{"s": 1}, Spool: 1}); err != nil {
+	if err := d.Append(t.Context(), &Batch{Rows: one, Events: []Event{{Entry: 1, Time: at, Name: "started"}}, Marks: map[string]uint64{"s": 1}, Spool: 1}); err != nil {
 		t.Error(err)
 	}
-	for _, sql := range []string{"DELETE FROM jm", "UPDATE jm SET subject = ''", "SELECT * FROM jm"} {
+	for _, sql := range []string{"DELETE FROM jm", "UPDATE jm SET subject = ''", "SELECT * FROM jm", "DELETE FROM archivolt_events", "UPDATE archivolt_events SET detail = ''", "SELECT * FROM archivolt_events"} {
 		if _, err := d.query(t.Context(), sql); err == nil {
 			t.Errorf("the role may %s", sql)
 		}
@@ -74,7 +74,8 @@ func TestPostgresRefused(t *testing.T) {
 		"synchronous_commit":  {strings.Replace(good, "postgres@", "hasty@", 1), "synchronous_commit is off"},
 		"read only":           {strings.Replace(good, "postgres@", "reader@", 1), "the server is a standby, or the database is for reading only"},
 		"encoding":            {server.URL("postgres", "latin"), "the database has the encoding LATIN1"},
-		"no tables":           {db("empty", ""), "there is no table archivolt_head that this user may see"},
+		"no events":           {db("noevents", schema+"DROP TABLE archivolt_events"), "there is no table archivolt_events that this user may see"},
+		"no tables":           {db("empty", ""), "there is no table archivolt_events that this user may see"},
 		"unlogged":            {db("unlogged", strings.Replace(schema, "TABLE jm", "UNLOGGED TABLE jm", 1)), "the table jm is unlogged or temporary"},
 		"narrow":              {db("narrow", strings.Replace(schema, "varchar(3071)", "varchar(300)", 1)), "the column to_jid of table jm holds 300 characters only"},
 		"a column is missing": {db("less", schema+"ALTER TABLE jm DROP history_flag"), "the table jm has no column history_flag"},
@@ -297,18 +298,23 @@ func TestStalled(t *testing.T) {
 	}
 }
 
+// copyOf is what COPY gets of rows.
+func copyOf(rows []Row) *copyText {
+	return &copyText{n: len(rows), row: func(i int) []Text { cells := rows[i].cells(); return cells[:] }}
+}
+
 // TestCopyText reads in pieces of every size what comes out in one.
 func TestCopyText(t *testing.T) {
 	e := NewEncoder(testKey, testIV, Options{})
 	rows := rowsOf(t, e, chat('I', "a@x", "b@x", "chat", "1", "text"), chat('O', "a@x", "b@x", "chat", "2", strings.Repeat("long", 2000)))
 	rows[0].ThreadID = Text{"a\\N\tb\nc\rd", true}
-	whole, err := io.ReadAll(&copyText{rows: rows})
+	whole, err := io.ReadAll(copyOf(rows))
 	if err != nil || strings.Count(string(whole), "\n") != 2 || strings.Count(string(whole), "\t") != 26 || !strings.Contains(string(whole), `a\\N\tb\nc\rd`) {
 		t.Errorf("%q, %v", whole, err)
 	}
 	for _, size := range []int{1, 7, 100, 5000} {
 		var got []byte
-		r, piece := &copyText{rows: rows}, make([]byte, size)
+		r, piece := copyOf(rows), make([]byte, size)
 		for {
 			n, err := r.Read(piece)
 			got = append(got, piece[:n]...)

@@ -33,6 +33,11 @@ CREATE TABLE IF NOT EXISTS archivolt_head (one INTEGER PRIMARY KEY CHECK (one = 
 	spool INTEGER NOT NULL, generation INTEGER NOT NULL, key TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS archivolt_marks (source TEXT PRIMARY KEY, mark TEXT NOT NULL) WITHOUT ROWID;`
 
+// sqliteEvents makes the table of events.
+func sqliteEvents() string {
+	return "CREATE TABLE IF NOT EXISTS archivolt_events (" + eventColumnsSQL() + ");"
+}
+
 // ownArchive marks a file in Archivolt's own format (package store/sqlite).
 const ownArchive = 0x41764c74
 
@@ -106,10 +111,16 @@ func (s *SQLite) begin(create bool) error {
 		}
 	}
 	version, err := s.number("SELECT version FROM archivolt_head")
-	if err == nil && version != schemaVersion {
-		err = wrongVersion(s.path, version)
+	if err != nil {
+		return err
 	}
-	return err
+	if version != schemaVersion {
+		return wrongVersion(s.path, version)
+	}
+	if n, err := s.number("SELECT count(*) FROM sqlite_schema WHERE name = 'archivolt_events'"); n == 0 || err != nil {
+		return errors.Join(err, problem.New(problem.NoArchive, s.path, "there is no table archivolt_events in this file", "name the right file, or a new one"))
+	}
+	return nil
 }
 
 // number runs a query for one number.
@@ -131,7 +142,7 @@ func (s *SQLite) create() (err error) {
 		return err
 	}
 	defer end(&err)
-	if err := sqlitex.ExecuteScript(s.conn, "CREATE TABLE IF NOT EXISTS jm ("+columnsSQL()+");"+sqliteSchema, nil); err != nil {
+	if err := sqlitex.ExecuteScript(s.conn, "CREATE TABLE IF NOT EXISTS jm ("+columnsSQL()+");"+sqliteSchema+sqliteEvents(), nil); err != nil {
 		return err
 	}
 	return sqlitex.Execute(s.conn, "INSERT INTO archivolt_head VALUES (1, ?, ?, 0, 0, '') ON CONFLICT DO NOTHING", &sqlitex.ExecOptions{Args: []any{schemaVersion, newID()}})
@@ -236,21 +247,11 @@ func (s *SQLite) Append(ctx context.Context, b *Batch) (err error) {
 		}
 		return err
 	}
-	insert, err := s.conn.Prepare("INSERT INTO jm (" + strings.Join(Columns, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(Columns)-1) + ")")
-	if err != nil {
+	if err := s.insert("jm", Columns, len(b.Rows), func(i int) []Text { cells := b.Rows[i].cells(); return cells[:] }); err != nil {
 		return err
 	}
-	for i := range b.Rows {
-		for j, c := range b.Rows[i].cells() {
-			if c.Valid {
-				insert.BindText(j+1, c.Text)
-			} else {
-				insert.BindNull(j + 1)
-			}
-		}
-		if err := step(insert); err != nil {
-			return err
-		}
+	if err := s.insert("archivolt_events", EventColumns, len(b.Events), func(i int) []Text { return b.Events[i].cells() }); err != nil {
+		return err
 	}
 	mark, err := s.conn.Prepare("INSERT INTO archivolt_marks VALUES (?, ?) ON CONFLICT (source) DO UPDATE SET mark = max(mark, excluded.mark)")
 	if err != nil {
@@ -260,6 +261,30 @@ func (s *SQLite) Append(ctx context.Context, b *Batch) (err error) {
 		mark.BindText(1, storable(source))
 		mark.BindText(2, fmt.Sprintf("%020d", number))
 		if err := step(mark); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// insert brings n rows into a table.
+func (s *SQLite) insert(table string, columns []string, n int, row func(i int) []Text) error {
+	if n == 0 {
+		return nil
+	}
+	insert, err := s.conn.Prepare("INSERT INTO " + table + " (" + strings.Join(columns, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(columns)-1) + ")")
+	if err != nil {
+		return err
+	}
+	for i := range n {
+		for j, c := range row(i) {
+			if c.Valid {
+				insert.BindText(j+1, c.Text)
+			} else {
+				insert.BindNull(j + 1)
+			}
+		}
+		if err := step(insert); err != nil {
 			return err
 		}
 	}

@@ -10,8 +10,8 @@ import (
 // Unverified: no SQL Server was available. A test has them parsed, and nothing
 // has ever run them; archivoltd does not send them. They are for who wants to
 // try, in the order Head, TakeOver, and for each batch SQLServerAdvance,
-// SQLServerMark for each source and SQLServerInsert for each row, in one
-// transaction with XACT_ABORT on.
+// SQLServerMark for each source, SQLServerInsert for each row and
+// SQLServerEvent for each event, in one transaction with XACT_ABORT on.
 
 // SQLServerSchema makes the tables, with the types that Cisco's guide has for
 // SQL Server. Unverified.
@@ -29,6 +29,8 @@ func SQLServerSchema() []string {
 		// In binary order: names of sources that differ in case are two sources.
 		fmt.Sprintf("IF OBJECT_ID(N'[dbo].[archivolt_marks]', N'U') IS NULL CREATE TABLE [dbo].[archivolt_marks] ("+
 			"[source] nvarchar(%d) COLLATE Latin1_General_BIN2 NOT NULL, [mark] decimal(20, 0) NOT NULL)", MaxSource),
+		fmt.Sprintf("IF OBJECT_ID(N'[dbo].[archivolt_events]', N'U') IS NULL CREATE TABLE [dbo].[archivolt_events] ([entry] bigint NOT NULL, [time] datetime NOT NULL, "+
+			"[name] nvarchar(%d) NOT NULL, [source] nvarchar(%d), [detail] nvarchar(MAX) NOT NULL)", maxName, MaxSource),
 		fmt.Sprintf("IF NOT EXISTS (SELECT 1 FROM [dbo].[archivolt_head]) INSERT INTO [dbo].[archivolt_head] ([one], [version], [id], [spool], [generation], [key]) "+
 			"VALUES (1, %d, LOWER(REPLACE(CONVERT(nvarchar(36), NEWID()), N'-', N'')), 0, 0, N'')", schemaVersion),
 	}
@@ -54,6 +56,8 @@ const (
 	// do this at a time.
 	SQLServerMark = "UPDATE [dbo].[archivolt_marks] SET [mark] = CASE WHEN [mark] < CONVERT(decimal(20, 0), @p2) THEN CONVERT(decimal(20, 0), @p2) ELSE [mark] END WHERE [source] = @p1; " +
 		"IF @@ROWCOUNT = 0 INSERT INTO [dbo].[archivolt_marks] ([source], [mark]) VALUES (@p1, CONVERT(decimal(20, 0), @p2))"
+	// SQLServerEvent takes the cells of one event.
+	SQLServerEvent = "INSERT INTO [dbo].[archivolt_events] ([entry], [time], [name], [source], [detail]) VALUES (CONVERT(bigint, @p1), CONVERT(datetime, @p2, 121), @p3, @p4, @p5)"
 )
 
 // SQLServerInsert takes the cells of one row. The date goes in style 121, which

@@ -12,13 +12,13 @@ import (
 
 // TestTSQL has the statements parsed, which is all that is known about them.
 func TestTSQL(t *testing.T) {
-	all := append(SQLServerSchema(), SQLServerSession, SQLServerDurability, SQLServerHead, SQLServerTakeOver, SQLServerMarks, SQLServerAdvance, SQLServerMark, SQLServerInsert())
+	all := append(SQLServerSchema(), SQLServerSession, SQLServerDurability, SQLServerHead, SQLServerTakeOver, SQLServerMarks, SQLServerAdvance, SQLServerMark, SQLServerEvent, SQLServerInsert())
 	for _, text := range all {
 		if _, err := parser.Parse(context.Background(), strings.NewReader(text)); err != nil {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
-	for text, want := range map[string]int{SQLServerAdvance: 4, SQLServerMark: 2, SQLServerInsert(): len(Columns)} {
+	for text, want := range map[string]int{SQLServerAdvance: 4, SQLServerMark: 2, SQLServerEvent: len(EventColumns), SQLServerInsert(): len(Columns)} {
 		for i := 1; i <= 20; i++ {
 			if got := regexp.MustCompile(fmt.Sprintf(`@p%d\b`, i)).MatchString(text); got != (i <= want) {
 				t.Errorf("parameter %d used: %v, in %s", i, got, text)

@@ -20,6 +20,7 @@ type Head struct {
 // Batch is what is stored together: all of it or nothing.
 type Batch struct {
 	Rows       []Row
+	Events     []Event           // of the entries from After+1 to Spool, in their order
 	Marks      map[string]uint64 // by source: the highest delivery number in this batch
 	After      uint64            // Head.Spool before it
 	Spool      uint64            // Head.Spool after it
@@ -34,6 +35,13 @@ const MaxSource = 512
 func (b *Batch) check() error {
 	if b.Spool < b.After || b.Spool == b.After && len(b.Rows) > 0 {
 		return fmt.Errorf("a batch of the entries %d to %d", b.After+1, b.Spool)
+	}
+	last := b.After
+	for _, e := range b.Events {
+		if e.Entry <= last || e.Entry > b.Spool {
+			return fmt.Errorf("an event of entry %d behind entry %d, in a batch that ends with entry %d", e.Entry, last, b.Spool)
+		}
+		last = e.Entry
 	}
 	for source := range b.Marks {
 		if len(source) > MaxSource || source == "" {

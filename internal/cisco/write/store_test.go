@@ -337,6 +337,7 @@ func TestSQLiteRefused(t *testing.T) {
 		"no table":     {made("empty", "CREATE TABLE x (y)"), "there is no table jm"},
 		"few columns":  {made("few", "CREATE TABLE jm (to_jid, from_jid)"), "has no column sent_date"},
 		"no head":      {made("nohead", "CREATE TABLE jm ("+columnsSQL()+")"), "no such table: archivolt_head"},
+		"no events":    {made("noevents", "CREATE TABLE jm ("+columnsSQL()+");"+sqliteSchema+"INSERT INTO archivolt_head VALUES (1, 1, 'x', 0, 0, '')"), "no table archivolt_events"},
 		"another head": {made("newer", "CREATE TABLE jm ("+columnsSQL()+");"+sqliteSchema+"INSERT INTO archivolt_head VALUES (1, 2, 'x', 0, 0, '')"), "has version 2"},
 	} {
 		if d, err := OpenSQLite(c.path, DatabaseOptions{}); err == nil || !strings.Contains(err.Error(), c.want) {
