@@ -26,7 +26,7 @@ func (checkCmd) Help() string {
     archivolt check jm.csv
     archivolt check archive.db --private-key officer.id
 
-It needs no key to count rows; with keys it tells which rows they open, and since when. Of an archive of archivoltd it also tells what its ledger says: for whom it is sealed, when the writer or a connection was away, what was never delivered. The report can be attached: it holds no message.`
+It needs no key to count rows; with keys it tells which rows they open, and since when. Of an archive of archivoltd it also tells what its ledger says: for whom it is sealed, when the writer or a connection was away, what was never delivered; likewise of a database that archivoltd fills in Cisco's format. The report can be attached: it holds no message.`
 }
 
 func (c *checkCmd) Run(a *app) error {
@@ -47,9 +47,13 @@ func (c *checkCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	logs, err := readEventLogs(a.ctx, src)
+	if err != nil {
+		return err
+	}
 	if a.json {
 		result := c.result(r, src.Describe())
-		result.Ledgers = c.ledgerResults(lives)
+		result.Ledgers, result.EventLogs = c.ledgerResults(lives), c.logResults(logs)
 		if err := printJSON(a.out, result); err != nil {
 			return err
 		}
@@ -57,6 +61,7 @@ func (c *checkCmd) Run(a *app) error {
 		var b bytes.Buffer
 		c.report(&b, r, src.Describe())
 		c.lives(&b, lives)
+		c.logs(&b, logs)
 		if len(advice) > 0 {
 			fmt.Fprintf(&b, indexAdvice, strings.Join(advice, "\n"))
 		}
@@ -118,6 +123,8 @@ type checkResult struct {
 	Reasons  []reasonResult   `json:"reasons"`
 	Further  int64            `json:"rows_of_further_reasons"`
 	Ledgers  []ledgerResult   `json:"ledgers,omitempty"`
+
+	EventLogs []eventLogResult `json:"event_logs,omitempty"`
 }
 
 type epochResult struct {

@@ -29,6 +29,47 @@ type namedLife struct {
 	*audit.Life
 }
 
+// readEventLogs reads what archivoltd has noted beside tables in Cisco's format.
+func readEventLogs(ctx context.Context, src *archive.Archive) (logs []namedLog, err error) {
+	list, err := src.EventLogs(ctx)
+	for _, l := range list {
+		logs = append(logs, namedLog{l, audit.LifeOf(l.Events)})
+	}
+	return logs, err
+}
+
+// namedLog is what stands beside one of several tables.
+type namedLog struct {
+	archive.EventLog
+	life *audit.Life
+}
+
+// logs writes what happened to people.
+func (c *checkCmd) logs(b *bytes.Buffer, logs []namedLog) {
+	for _, l := range logs {
+		fmt.Fprintf(b, "\narchivoltd has filled %s, and noted beside it %s", l.Name, counted(int64(len(l.Events)), "event"))
+		if first, last := l.ends(); !first.IsZero() {
+			fmt.Fprintf(b, ", from %s to %s", c.stamp(first), c.stamp(last))
+		}
+		fmt.Fprint(b, "\n  (as the database says: nothing shows whether somebody has changed it)\n")
+		if l.Unreadable > 0 {
+			fmt.Fprintf(b, "  %s of archivolt_events cannot be read\n", counted(int64(l.Unreadable), "row"))
+		}
+		if len(l.Events) > 0 {
+			c.events(b, l.life)
+		}
+	}
+}
+
+// ends are the times of the first and the last event, zero if there is none.
+func (l *namedLog) ends() (first, last time.Time) {
+	n := len(l.Events)
+	if n == 0 {
+		return first, last
+	}
+	return time.UnixMilli(l.Events[0].Time).UTC(), time.UnixMilli(l.Events[n-1].Time).UTC()
+}
+
 // maxLifeLines is how many events of one kind the report for people lists.
 const maxLifeLines = 20
 
@@ -51,7 +92,7 @@ func (c *checkCmd) lives(b *bytes.Buffer, lives []namedLife) {
 		if n := l.connections(); n > 0 {
 			fmt.Fprintf(b, "  %s to servers that cannot number their copies: best effort, what was lost on the way nobody can tell\n", counted(n, "connection"))
 		}
-		c.events(b, &l)
+		c.events(b, l.Life)
 	}
 }
 
@@ -85,7 +126,7 @@ func (c *checkCmd) epochs(b *bytes.Buffer, epochs []audit.Epoch) {
 }
 
 // events lists what happened, by kind.
-func (c *checkCmd) events(b *bytes.Buffer, l *namedLife) {
+func (c *checkCmd) events(b *bytes.Buffer, l *audit.Life) {
 	state := "the last run has stopped in order"
 	if l.Running {
 		state = "the last run goes on, or did not end in order"
@@ -124,7 +165,7 @@ func (c *checkCmd) events(b *bytes.Buffer, l *namedLife) {
 	}
 	lines("gaps in delivery numbers", len(l.Gaps), event(l.Gaps))
 	lines("times when archivoltd did not run", len(l.Down), period(l.Down))
-	lines("connections that were lost, until another came up or archivoltd stopped", len(l.Lost), period(l.Lost))
+	lines("connections that were lost, until the server came back or archivoltd stopped", len(l.Lost), period(l.Lost))
 	lines("times when the spool was full and nothing was acknowledged", len(l.Full), period(l.Full))
 	lines("times without a sign of archivoltd, which gives one an hour", len(l.Silent), period(l.Silent))
 	lines("other people than before can read what was captured from then on", len(l.Recipients), event(l.Recipients))
@@ -141,23 +182,39 @@ func lasted(p audit.Period) string {
 
 // ledgerResult is a ledger's life as JSON.
 type ledgerResult struct {
-	Name           string            `json:"name"`
-	Archive        string            `json:"archive"`
-	Entries        int64             `json:"entries"`
-	CheckpointSize *int64            `json:"checkpoint_entries"`
-	CheckpointTime string            `json:"checkpoint_time"`
-	Running        bool              `json:"running"`
-	Epochs         []dataKeyResult   `json:"epochs"`
-	Sources        []sourceResult    `json:"sources"`
-	BestEffort     int64             `json:"best_effort_connections"`
-	Starts         []startResult     `json:"starts"`
-	Down           []periodResult    `json:"not_running"`
-	Lost           []periodResult    `json:"connections_lost"`
-	Full           []periodResult    `json:"spool_full"`
-	Silent         []periodResult    `json:"silent"`
-	Gaps           []lifeEventResult `json:"delivery_gaps"`
-	Recipients     []lifeEventResult `json:"recipients_changed"`
-	Others         []lifeEventResult `json:"other_events"`
+	Name           string          `json:"name"`
+	Archive        string          `json:"archive"`
+	Entries        int64           `json:"entries"`
+	CheckpointSize *int64          `json:"checkpoint_entries"`
+	CheckpointTime string          `json:"checkpoint_time"`
+	Running        bool            `json:"running"`
+	Epochs         []dataKeyResult `json:"epochs"`
+	Sources        []sourceResult  `json:"sources"`
+	BestEffort     int64           `json:"best_effort_connections"`
+	eventsResult
+}
+
+// eventsResult is what happened to a writer as JSON.
+type eventsResult struct {
+	Starts     []startResult     `json:"starts"`
+	Down       []periodResult    `json:"not_running"`
+	Lost       []periodResult    `json:"connections_lost"`
+	Full       []periodResult    `json:"spool_full"`
+	Silent     []periodResult    `json:"silent"`
+	Gaps       []lifeEventResult `json:"delivery_gaps"`
+	Recipients []lifeEventResult `json:"recipients_changed"`
+	Others     []lifeEventResult `json:"other_events"`
+}
+
+// eventLogResult is what stands beside a table in Cisco's format as JSON.
+type eventLogResult struct {
+	Name       string `json:"name"`
+	Events     int    `json:"events"`
+	Unreadable int    `json:"unreadable_events"`
+	First      string `json:"first"`
+	Last       string `json:"last"`
+	Running    bool   `json:"running"`
+	eventsResult
 }
 
 type dataKeyResult struct {
@@ -193,7 +250,7 @@ type lifeEventResult struct {
 	Detail string `json:"detail"`
 }
 
-func (c *checkCmd) ledgerResults(lives []namedLife) (results []ledgerResult) {
+func (c *checkCmd) eventsResult(l *audit.Life) eventsResult {
 	periods := func(list []audit.Period) []periodResult {
 		out := []periodResult{}
 		for _, p := range list {
@@ -208,10 +265,26 @@ func (c *checkCmd) ledgerResults(lives []namedLife) (results []ledgerResult) {
 		}
 		return out
 	}
+	r := eventsResult{Starts: []startResult{}, Down: periods(l.Down), Lost: periods(l.Lost), Full: periods(l.Full), Silent: periods(l.Silent),
+		Gaps: events(l.Gaps), Recipients: events(l.Recipients), Others: events(l.Others)}
+	for _, s := range l.Starts {
+		r.Starts = append(r.Starts, startResult{c.stamp(s.At), s.Detail, s.Disorder, c.stamp(s.Sign)})
+	}
+	return r
+}
+
+func (c *checkCmd) logResults(logs []namedLog) (results []eventLogResult) {
+	for _, l := range logs {
+		first, last := l.ends()
+		results = append(results, eventLogResult{l.Name, len(l.Events), l.Unreadable, c.stamp(first), c.stamp(last), l.life.Running, c.eventsResult(l.life)})
+	}
+	return results
+}
+
+func (c *checkCmd) ledgerResults(lives []namedLife) (results []ledgerResult) {
 	for _, l := range lives {
 		r := ledgerResult{Name: l.name, Archive: l.ID.String(), Entries: l.Size, Running: l.Running, Epochs: []dataKeyResult{}, Sources: []sourceResult{},
-			BestEffort: l.connections(), Starts: []startResult{}, Down: periods(l.Down), Lost: periods(l.Lost), Full: periods(l.Full), Silent: periods(l.Silent),
-			Gaps: events(l.Gaps), Recipients: events(l.Recipients), Others: events(l.Others)}
+			BestEffort: l.connections(), eventsResult: c.eventsResult(l.Life)}
 		if p := l.Checkpoint; p != nil {
 			r.CheckpointSize, r.CheckpointTime = &p.Size, c.stamp(p.Time)
 		}
@@ -222,9 +295,6 @@ func (c *checkCmd) ledgerResults(lives []namedLife) (results []ledgerResult) {
 			if !s.BestEffort() {
 				r.Sources = append(r.Sources, sourceResult{s.Name, s.Number})
 			}
-		}
-		for _, s := range l.Starts {
-			r.Starts = append(r.Starts, startResult{c.stamp(s.At), s.Detail, s.Disorder, c.stamp(s.Sign)})
 		}
 		results = append(results, r)
 	}

@@ -81,6 +81,18 @@ func TestCiscoFormat(t *testing.T) {
 	d.until("done", func() bool { return pg.SQL("im", "SELECT count(*) FROM jm") == fmt.Sprint(want) })
 	d.stop()
 
+	// The run that waited, the one that was killed, and the last one.
+	start := "started configuration connected connected "
+	if got := pg.SQL("im", "SELECT string_agg(name, ' ' ORDER BY entry) FROM archivolt_events WHERE name <> 'heartbeat'"); got != "created "+start+"lost lost stopped "+start+start+"lost lost stopped" {
+		t.Errorf("the events are %s", got)
+	}
+	if got := pg.SQL("im", "SELECT count(*), count(DISTINCT split_part(source, '/', 3)), bool_and(detail LIKE substr(source, 12) || '%') FROM archivolt_events WHERE name IN ('connected', 'lost')"); got != "10|2|t" {
+		t.Errorf("of connections: %s", got)
+	}
+	if got := pg.SQL("im", "SELECT count(*) FROM archivolt_events e WHERE e::text ~ 'cleo@|dan@|anna@|ben@|the first message|<message'"); got != "0" {
+		t.Errorf("%s events hold something of a message", got)
+	}
+
 	// The documented steps.
 	officer := filepath.Join(d.dir, "private.pem")
 	steps := fmt.Sprintf(`set -eu

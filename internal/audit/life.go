@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 )
 
 // Life is what the ledger tells of the archive's life, in the order in which it
-// happened. Nothing of it was verified.
+// happened, or the events beside a table in Cisco's format. Nothing of it was
+// verified.
 type Life struct {
 	ID         ledger.ID
 	Size       int64              // entries
@@ -21,13 +23,16 @@ type Life struct {
 	Starts     []Start
 	Running    bool     // the last run has not stopped in order: it goes on, or was killed
 	Down       []Period // the writer did not run
-	Lost       []Period // connections that went away, until the next one came up or the writer stopped
+	Lost       []Period // times without a connection to a server, until it came up or the writer stopped
 	Full       []Period // the spool was full, and nothing was acknowledged
 	Silent     []Period // the writer gave no sign, though it should have run
 	Gaps       []Event  // in delivery numbers
 	Recipients []Event  // they were changed
 	Others     []Event  // anchors missing, things refused, and what this program does not know
 	Sources    []Source // by name
+
+	last  time.Time // sign of the writer
+	alone time.Time // since then it runs, and no server has come up; zero if one has
 }
 
 // Epoch is the life of one data key.
@@ -92,7 +97,6 @@ func ReadLife(ctx context.Context, s Store) (*Life, error) {
 	if c, err := ledger.ReadCheckpoint(text); err == nil {
 		l.Checkpoint = c
 	}
-	var sign time.Time // the last one
 	err = s.Others(ctx, func(e *store.Entry) error {
 		entry, err := ledger.Parse(e.Other, head.ID)
 		if err != nil {
@@ -101,26 +105,21 @@ func ReadLife(ctx context.Context, s Store) (*Life, error) {
 		switch entry := entry.(type) {
 		case *ledger.Epoch:
 			at := time.UnixMilli(entry.Time).UTC()
-			l.sign(sign, at)
-			sign = at
+			l.sign(at)
 			ep := Epoch{Number: entry.Number, Key: seal.Fingerprint(entry.Commitment), Begin: at, Class: entry.Class, Writer: entry.Writer}
 			for _, r := range entry.Recipients {
 				ep.Recipients = append(ep.Recipients, hex.EncodeToString(r[:]))
 			}
 			l.Epochs = append(l.Epochs, ep)
 		case *ledger.Event:
-			at := time.UnixMilli(entry.Time).UTC()
-			if entry.Name != ledger.Started {
-				l.sign(sign, at)
-			}
-			l.event(Event{at, entry.Name, entry.Detail}, sign)
-			sign = at
+			l.event(entry)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
+	l.end()
 	marks, err := s.Marks()
 	for _, name := range sortedKeys(marks) {
 		l.Sources = append(l.Sources, Source{name, marks[name]})
@@ -128,14 +127,67 @@ func ReadLife(ctx context.Context, s Store) (*Life, error) {
 	return l, err
 }
 
-// sign takes a sign of the running writer.
-func (l *Life) sign(last, at time.Time) {
-	if l.Running && !last.IsZero() && at.Sub(last) > maxSilence {
-		l.Silent = append(l.Silent, Period{From: last, To: at})
+// LifeOf tells what events tell that lie in no ledger, in their order.
+func LifeOf(events []ledger.Event) *Life {
+	l := &Life{Size: int64(len(events))}
+	for i := range events {
+		l.event(&events[i])
 	}
+	l.end()
+	return l
 }
 
-func (l *Life) event(e Event, sign time.Time) {
+// sign takes a sign of the writer.
+func (l *Life) sign(at time.Time) {
+	if l.Running && !l.last.IsZero() && at.Sub(l.last) > maxSilence {
+		l.Silent = append(l.Silent, Period{From: l.last, To: at})
+	}
+	l.last = at
+}
+
+// connecting is how long a start may take until a server is connected, without
+// being worth a line.
+const connecting = time.Minute
+
+// noServer ends the time since the start in which no server was connected; to is
+// zero if it has no end.
+func (l *Life) noServer(to time.Time) {
+	if l.alone.IsZero() {
+		return
+	}
+	until := to
+	if to.IsZero() {
+		until = l.last
+	}
+	if until.Sub(l.alone) > connecting {
+		l.Lost = append(l.Lost, Period{From: l.alone, To: to, Detail: "no server was connected since the start"})
+	}
+	l.alone = time.Time{}
+}
+
+// end takes the end of what is told.
+func (l *Life) end() {
+	if l.Running {
+		l.noServer(time.Time{})
+	}
+	slices.SortStableFunc(l.Lost, func(x, y Period) int { return x.From.Compare(y.From) })
+}
+
+// serverOf is what the names of all connections to one server begin with, of the
+// detail of an event about one: server/component/id, and perhaps a reason.
+func serverOf(detail string) string {
+	name, _, _ := strings.Cut(detail, ": ")
+	return name[:strings.LastIndexByte(name, '/')+1]
+}
+
+func (l *Life) event(entry *ledger.Event) {
+	e := Event{time.UnixMilli(entry.Time).UTC(), entry.Name, entry.Detail}
+	sign := l.last
+	if e.Name == ledger.Started { // however long it was away, it was not silent
+		l.last = e.At
+	} else {
+		l.sign(e.At)
+	}
 	switch e.Name {
 	case ledger.Created, ledger.Configuration, ledger.Heartbeat:
 	case ledger.Started:
@@ -143,19 +195,23 @@ func (l *Life) event(e Event, sign time.Time) {
 			l.Down = append(l.Down, Period{From: sign, To: e.At})
 		}
 		l.Starts = append(l.Starts, Start{At: e.At, Detail: e.Detail, Disorder: l.Running, Sign: sign})
-		l.Running = true
+		l.noServer(sign) // of a run that was killed
+		l.Running, l.alone = true, e.At
 	case ledger.Stopped:
 		l.Running = false
+		l.noServer(e.At)
 		for i := range l.Lost {
 			if l.Lost[i].To.IsZero() {
 				l.Lost[i].To = e.At
 			}
 		}
 	case ledger.Lost:
+		l.alone = time.Time{} // one was connected
 		l.Lost = append(l.Lost, Period{From: e.At, Detail: e.Detail})
 	case ledger.Connected:
+		l.noServer(e.At)
 		for i := range l.Lost {
-			if l.Lost[i].To.IsZero() {
+			if l.Lost[i].To.IsZero() && serverOf(l.Lost[i].Detail) == serverOf(e.Detail) {
 				l.Lost[i].To = e.At
 				break
 			}

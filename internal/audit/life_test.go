@@ -82,3 +82,41 @@ func TestReadLife(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 }
+
+// TestLifeOf: of several servers each comes back by itself, and a start to which
+// no server connects is a time in which nothing came.
+func TestLifeOf(t *testing.T) {
+	var events []ledger.Event
+	at := func(minute int) time.Time { return time.Date(2026, 3, 1, 8, minute, 0, 0, time.UTC) }
+	for _, e := range []struct {
+		minute int
+		name   ledger.Name
+		detail string
+	}{
+		{0, ledger.Started, ""}, {1, ledger.Connected, "10.0.0.1:5347/a/X1"}, {1, ledger.Connected, "10.0.0.1:5347/b/X2"},
+		{2, ledger.Lost, "10.0.0.1:5347/a/X1: archive at 10.0.0.1:5347: a/b"}, {3, ledger.Lost, "10.0.0.1:5347/b/X2: c/d"},
+		{4, ledger.Connected, "10.0.0.1:5347/b/X3"}, {9, ledger.Connected, "10.0.0.1:5347/a/X4"},
+		{10, ledger.Lost, "10.0.0.1:5347/b/X3: gone"}, {11, ledger.Heartbeat, ""}, // then killed
+		{20, ledger.Started, ""}, {25, ledger.Connected, "10.0.0.1:5347/a/X5"}, {30, ledger.Stopped, ""},
+		{35, ledger.Started, ""}, {40, ledger.Heartbeat, ""}, // then killed
+		{41, ledger.Started, ""}, {43, ledger.Stopped, ""},
+		{44, ledger.Started, ""}, {45, ledger.Configuration, ""}, {50, ledger.Heartbeat, ""},
+	} {
+		events = append(events, ledger.Event{Time: at(e.minute).UnixMilli(), Name: e.name, Detail: e.detail})
+	}
+	alone := "no server was connected since the start"
+	want := []Period{
+		{at(2), at(9), events[3].Detail}, {at(3), at(4), events[4].Detail}, {at(10), at(30), events[7].Detail},
+		{at(20), at(25), alone}, {at(35), at(40), alone}, {at(41), at(43), alone}, {at(44), time.Time{}, alone},
+	}
+	l := LifeOf(events)
+	if !slices.Equal(l.Lost, want) {
+		t.Errorf("%v\nwant\n%v", l.Lost, want)
+	}
+	if down := []Period{{From: at(11), To: at(20)}, {From: at(30), To: at(35)}, {From: at(40), To: at(41)}, {From: at(43), To: at(44)}}; !slices.Equal(l.Down, down) || !l.Running {
+		t.Errorf("%v, %v", l.Down, l.Running)
+	}
+	if l := LifeOf(nil); l.Running || len(l.Lost) > 0 {
+		t.Errorf("%+v", l)
+	}
+}

@@ -71,6 +71,12 @@ func (p *place) wantWholeTable(t testing.TB) {
 func TestTableEvents(t *testing.T) {
 	server := testenv.StartPostgres(t, "fsync=on")
 	server.SQL("postgres", "CREATE DATABASE im")
+	manual, err := os.ReadFile(filepath.Join(testenv.Root(t), "docs", "format", "cisco.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, statement, _ := strings.Cut(string(manual), "```sql\n")
+	statement, _, _ = strings.Cut(statement, "```")
 	for name, database := range map[string]struct {
 		open func(p *place) (Table, error)
 		sql  func(p *place, sql string) string
@@ -172,6 +178,11 @@ func TestTableEvents(t *testing.T) {
 			got := database.sql(p, "SELECT entry, time, name, coalesce(source, '-'), detail FROM archivolt_events WHERE entry <= 20 ORDER BY entry") + "\n" +
 				database.sql(p, "SELECT min(time), name, detail FROM archivolt_events WHERE entry > 21 GROUP BY name, detail ORDER BY name")
 			if got = strings.ReplaceAll(got, ".000|", "|"); got != want { // which SQLite keeps
+				t.Errorf("%s\nwant\n%s", got, want)
+			}
+			// As the manual has it.
+			want = "2026-03-01 08:00:00|2026-03-01 08:00:00\n2026-03-01 08:04:00|2026-03-01 09:00:00\n2026-03-01 09:01:00|2026-03-01 12:00:00"
+			if got := strings.ReplaceAll(database.sql(p, statement), ".000", ""); got != want {
 				t.Errorf("%s\nwant\n%s", got, want)
 			}
 			if n := database.sql(p, "SELECT count(*) FROM jm"); n != "6" {

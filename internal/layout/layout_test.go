@@ -60,7 +60,7 @@ var rooms = map[string][]string{
 	"internal/store/sqlite":        {"problem", "store", "ledger", "zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/sqlitex"},
 	"internal/store/storetest":     {"store", "ledger"}, // for tests only
 	"internal/capture":             {"problem", "durable", "message", "stanza", "xmpp", "seal", "ledger", "spool", "store", "cisco/write", "filippo.io/age"},
-	"internal/capture/capturetest": {"capture", "seal", "ledger", "store", "store/sqlite", "xmpp", "filippo.io/age"}, // for tests only
+	"internal/capture/capturetest": {"capture", "cisco/write", "seal", "ledger", "store", "store/sqlite", "xmpp", "filippo.io/age"}, // for tests only
 	"internal/audit":               {"problem", "ledger", "seal", "store", "filippo.io/age"},
 	"internal/proof":               {"problem", "ledger", "golang.org/x/mod/sumdb/tlog"},
 	"internal/identity":            {"problem", "keys", "filippo.io/age", "filippo.io/age/armor"},

@@ -3,6 +3,7 @@
 package capturetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"filippo.io/age"
 
 	"archivolt/internal/capture"
+	"archivolt/internal/cisco/write"
 	"archivolt/internal/ledger"
 	"archivolt/internal/seal"
 	"archivolt/internal/store"
@@ -120,6 +122,38 @@ func (p *Place) TryStart() (*capture.Service, error) {
 		return nil, err
 	}
 	return capture.Start(p.Config, sink)
+}
+
+// TableKey is the text of the key under which StartTable encrypts.
+var TableKey = fmt.Sprintf("key = %x\niv = %x\n", tableKey, tableIV)
+
+var (
+	tableKey = [write.KeySize]byte(bytes.Repeat([]byte{7}, write.KeySize))
+	tableIV  = [write.IVSize]byte(bytes.Repeat([]byte{9}, write.IVSize))
+)
+
+// StartTable brings the daemon up with a table in Cisco's format, in the SQLite
+// file or the PostgreSQL database that name names.
+func (p *Place) StartTable(t testing.TB, name string) *capture.Service {
+	t.Helper()
+	o := write.DatabaseOptions{Create: true, AllowUnsafe: true} // the servers of tests have fsync off
+	var table capture.Table
+	var err error
+	if strings.Contains(name, "://") {
+		table, err = write.OpenPostgres(context.Background(), name, o)
+	} else {
+		table, err = write.OpenSQLite(name, o)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := p.Config
+	cfg.Anchors = nil
+	s, err := capture.StartTable(cfg, table, &capture.Unlocked{Encoder: write.NewEncoder(tableKey, tableIV, write.Options{}), Spool: p.Officer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // Stop takes the daemon down in order.
