@@ -81,7 +81,7 @@ func (c *keyJoinCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if d.Cluster == nil || d.Cluster.Role != config.Secondary {
+	if !isSecondary(d) {
 		return problem.New(problem.Usage, c.Config, "this daemon is no secondary, and so has its key from nobody", "write cluster: with role: secondary and the primary among its peers: into the configuration")
 	}
 	primary, said := cluster.FindPrimary(a.ctx, peers(d))
@@ -104,9 +104,13 @@ func (c *keyJoinCmd) Run(a *app) error {
 	return err
 }
 
+func isSecondary(d *config.Daemon) bool {
+	return d.Cluster != nil && d.Cluster.Role == config.Secondary
+}
+
 // onlyPrimary refuses what a secondary leaves to the primary.
 func onlyPrimary(d *config.Daemon) error {
-	if d.Cluster != nil && d.Cluster.Role == config.Secondary {
+	if isSecondary(d) {
 		return problem.New(problem.Usage, d.Keystore, "this daemon is a secondary: its key is made, disabled and handed out at the primary", "do it there, then archivoltd key join here")
 	}
 	return nil

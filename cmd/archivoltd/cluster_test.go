@@ -126,6 +126,7 @@ func TestCluster(t *testing.T) {
 
 	a.of("primary", b)
 	b.of("secondary", a)
+	b.refused(1, "there is no keystore yet\n  try: archivoltd key join --config ", "run")
 	b.refused(14, "none of the peers is the primary", "key", "join")
 	a.shell("archivoltd key enable --config archivoltd.yaml")
 	a.start()
@@ -163,8 +164,8 @@ func TestCluster(t *testing.T) {
 	})
 	send(dan, cleo, "the ferry at seven")
 	c.recorded(2)
-	if _, stderr, code := archivoltd(t, "status", "--config", c.config()); code != 1 || !strings.Contains(stderr, "does not capture everything") {
-		t.Errorf("code %d\n%s", code, stderr)
+	if stdout, stderr, code := archivoltd(t, "status", "--config", c.config()); code != 1 || !strings.Contains(stderr, "does not capture everything") || !strings.Contains(stdout, "  try: write role: secondary") {
+		t.Errorf("code %d\n%s%s", code, stdout, stderr)
 	}
 	if answer, err := http.Get(c.url + "/readyz"); err != nil || answer.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("%v %v", answer, err)

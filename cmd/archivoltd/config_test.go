@@ -64,7 +64,7 @@ func TestCheckConfig(t *testing.T) {
 		{"a peer without an address", "recipients: [officer.pub]", "format: cisco\nkeystore: keys\ncluster: {role: secondary, listen: 'h:9281', peers: [{pin: x}]}", 2, "cluster: peer 1: address: is no host:port"},
 		{"a peer without a pin", "recipients: [officer.pub]", "format: cisco\nkeystore: keys\ncluster: {role: secondary, listen: 'h:9281', peers: [{address: 'i:9281', pin: 00FF}]}", 2, "cluster: peer 1: pin: is none"},
 		{"a peer twice", "recipients: [officer.pub]", "format: cisco\nkeystore: keys\ncluster: {role: primary, listen: 'h:9281', peers: [{address: 'i:9281', pin: " + strings.Repeat("0f", 32) + "}, {address: 'i:9281', pin: " + strings.Repeat("0f", 32) + "}]}", 2, "cluster: peer 2: is named twice"},
-		{"Cisco's format, the keystore is not there", "recipients: [officer.pub]", "format: cisco\nkeystore: keys", 1, "keys: there is no such file"},
+		{"Cisco's format, the keystore is not there", "recipients: [officer.pub]", "format: cisco\nkeystore: keys", 1, "keys: there is no keystore yet\n  try: archivoltd key enable --config "},
 		{"Cisco's format, a password", "archive: archive.db\nstate_dir: state\nrecipients: [officer.pub]", "archive: postgres://u:s3cret@db/x\nstate_dir: state\nformat: cisco\nkeystore: keys", 2, "archive: holds a password"},
 		{"Cisco's format, SQL Server", "archive: archive.db\nstate_dir: state\nrecipients: [officer.pub]", "archive: sqlserver://u@db/x\nstate_dir: state\nformat: cisco\nkeystore: keys", 2, "sqlserver:// is read by archivolt, and not written"},
 		{"Cisco's format, no database", "archive: archive.db\nstate_dir: state\nrecipients: [officer.pub]", "archive: mysql://u@db/x\nstate_dir: state\nformat: cisco\nkeystore: keys", 2, "mysql:// is no kind of database"},

@@ -75,10 +75,11 @@ func (f *keystoreFlags) ofPrimary() (*config.Daemon, error) {
 }
 
 // open opens the keystore.
-func (f *keystoreFlags) open(a *app, path string) (*keystore.Keystore, error) {
+func (f *keystoreFlags) open(a *app, d *config.Daemon) (*keystore.Keystore, error) {
+	path := d.Keystore
 	if _, err := keystore.Inspect(path); err != nil { // before somebody types a password
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, problem.New(problem.Failed, path, "there is no keystore yet", "archivoltd key enable --config "+problem.Quote(f.Config))
+			err = noKeystore(d, f.Config)
 		}
 		return nil, err
 	}
@@ -88,6 +89,14 @@ func (f *keystoreFlags) open(a *app, path string) (*keystore.Keystore, error) {
 	}
 	f.typed = password
 	return keystore.Open(path, password)
+}
+
+func noKeystore(d *config.Daemon, file string) error {
+	command := "archivoltd key enable"
+	if isSecondary(d) {
+		command = "archivoltd key join"
+	}
+	return problem.New(problem.Failed, d.Keystore, "there is no keystore yet", command+" --config "+problem.Quote(file)+"; or restore it from its backup")
 }
 
 // password returns the password, asking for it if none was given.
@@ -195,7 +204,7 @@ func (c *keyDownloadCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	k, err := c.open(a, d.Keystore)
+	k, err := c.open(a, d)
 	if err != nil {
 		return err
 	}
@@ -245,7 +254,7 @@ func (c *keyEnableCmd) Run(a *app) error {
 			return err
 		}
 	}
-	k, err := c.open(a, path)
+	k, err := c.open(a, d)
 	if err != nil {
 		return err
 	}
@@ -291,7 +300,7 @@ func (c *keyDisableCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	k, err := c.open(a, d.Keystore)
+	k, err := c.open(a, d)
 	if err != nil {
 		return err
 	}
@@ -351,7 +360,7 @@ func (c *passwordChangeCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	k, err := c.open(a, d.Keystore)
+	k, err := c.open(a, d)
 	if err != nil {
 		return err
 	}

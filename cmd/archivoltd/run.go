@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -52,7 +53,7 @@ func (c *runCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	parts, err := assemble(d)
+	parts, err := assemble(d, c.Config)
 	if err != nil {
 		return err
 	}
@@ -181,9 +182,9 @@ type parts struct {
 	anchors    []capture.Anchor
 }
 
-// assemble reads the files that a configuration names, and checks what only
+// assemble reads the files that the configuration in file names, and checks what only
 // their users can.
-func assemble(d *config.Daemon) (*parts, error) {
+func assemble(d *config.Daemon, file string) (*parts, error) {
 	p := &parts{}
 	var files []seal.File
 	for _, name := range d.Recipients {
@@ -195,7 +196,9 @@ func assemble(d *config.Daemon) (*parts, error) {
 	}
 	var err error
 	if d.Format == config.Cisco {
-		p.keystore, err = keystore.Inspect(d.Keystore)
+		if p.keystore, err = keystore.Inspect(d.Keystore); errors.Is(err, fs.ErrNotExist) {
+			err = noKeystore(d, file)
+		}
 	} else {
 		p.recipients, err = seal.ParseRecipients(d.AllowMixed, files...)
 	}
@@ -261,7 +264,7 @@ func (c *checkCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	p, err := assemble(d)
+	p, err := assemble(d, c.Config)
 	if err != nil {
 		return err
 	}

@@ -172,6 +172,9 @@ func (s *status) print(w io.Writer) {
 	for _, why := range s.Why {
 		fmt.Fprintf(w, "NOT READY: %s\n", why)
 	}
+	if s.Cluster != nil && s.Cluster.Try != "" {
+		fmt.Fprintf(w, "  try: %s\n", s.Cluster.Try)
+	}
 }
 
 func (s *status) printCluster(w io.Writer) {
