@@ -101,6 +101,12 @@ func TestOwnArchive(t *testing.T) {
 			}
 		}
 	}
+	for _, command := range []string{"search archive.db rotterdam", "show archive.db --user anna@*"} {
+		_, stderr, code := runApp(t, "", strings.Split(command, " ")...)
+		if code != 12 || strings.Contains(stderr, "0 messages") {
+			t.Errorf("%s, without a key: code %d\n%s", command, code, stderr)
+		}
+	}
 	if m := readFile(t, "rows/manifest.json"); !strings.Contains(m, `"fast": true`) {
 		t.Error("the manifest does not say that not everything was read")
 	}

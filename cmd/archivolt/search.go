@@ -64,8 +64,7 @@ func (c *searchCmd) Run(a *app) error {
 	if err := errors.Join(lines.Close(), out.Flush()); err != nil {
 		return err
 	}
-	a.note("%s found", counted(hits, "message"))
-	return a.settleAccount(&account, c.advice)
+	return a.settleMessages(hits, "found", &account, c.advice)
 }
 
 // counted writes a number and its noun.

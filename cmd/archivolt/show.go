@@ -58,6 +58,5 @@ func (c *showCmd) Run(a *app) error {
 	if err := errors.Join(lines.Close(), out.Flush()); err != nil {
 		return err
 	}
-	a.note("%s shown", counted(shown, "message"))
-	return a.settleAccount(&account, c.advice)
+	return a.settleMessages(shown, "shown", &account, c.advice)
 }

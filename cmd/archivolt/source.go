@@ -336,6 +336,15 @@ func (a *app) settleAccount(r *review.Account, keys advice) error {
 	return outcome(r, keys)
 }
 
+// settleMessages is settleAccount for a command that has printed n messages. How
+// many says nothing where no key opened any.
+func (a *app) settleMessages(n int64, done string, r *review.Account, keys advice) error {
+	if problem.ClassOf(outcome(r, keys)) != problem.WrongKey {
+		a.note("%s %s", counted(n, "message"), done)
+	}
+	return a.settleAccount(r, keys)
+}
+
 // outcome is the end of a command that has read an archive.
 func outcome(r *review.Account, keys advice) error {
 	unreadable := r.Unreadable()
