@@ -17,6 +17,30 @@ import (
 	"archivolt/internal/testenv"
 )
 
+// tablePassword is that of the keystores which useCisco makes.
+const tablePassword = "tulip ferry anvil mosaic quartz"
+
+// useCisco writes Cisco's format into the configuration, with the table in the
+// database that url names, and makes the keystore. The daemon starts locked
+// unless it is given the password.
+func (d *daemon) useCisco(url string) {
+	d.t.Helper()
+	text, err := os.ReadFile(d.config())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	config := strings.NewReplacer("archive: archive.db", "format: cisco\nkeystore: keystore\narchive: "+url, "recipients: [officer.pub]\n", "", "anchors: [anchors.txt]\n", "").Replace(string(text))
+	password := filepath.Join(d.dir, "password")
+	for name, content := range map[string]string{d.config(): config, password: tablePassword + "\n"} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	if _, stderr, code := archivoltd(d.t, "key", "enable", "--config", d.config(), "--passphrase-file", password); code != 0 {
+		d.t.Fatal(stderr)
+	}
+}
+
 // TestCiscoFormat captures from a real ejabberd and a real Prosody into a real
 // PostgreSQL, locked for a while, and kills PostgreSQL and the daemon in
 // between. Then psql, base64 and openssl alone print a message, beginning with
@@ -29,20 +53,7 @@ func TestCiscoFormat(t *testing.T) {
 	p := testenv.StartProsody(t, testenv.ProsodySetup{Domain: "example.net", Users: []string{"cleo", "dan"}})
 	d := newDaemon(t, freePort(t), server{"ejabberd", e.Component, e.Secret, e.ComponentPort, []string{e.Domain, e.Rooms}},
 		server{"prosody", p.Component, p.Secret, p.ComponentPort, []string{p.Domain, p.Rooms}})
-	text, err := os.ReadFile(d.config())
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := strings.NewReplacer("archive: archive.db", "format: cisco\nkeystore: keystore\narchive: "+pg.URL("postgres", "im"), "recipients: [officer.pub]\n", "", "anchors: [anchors.txt]\n", "").Replace(string(text))
-	for name, content := range map[string]string{"archivoltd.yaml": config, "password": "tulip ferry anvil mosaic quartz\n"} {
-		if err := os.WriteFile(filepath.Join(d.dir, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	password := filepath.Join(d.dir, "password")
-	if _, stderr, code := archivoltd(t, "key", "enable", "--config", d.config(), "--passphrase-file", password); code != 0 {
-		t.Fatal(stderr)
-	}
+	d.useCisco(pg.URL("postgres", "im"))
 
 	// Locked: what comes waits.
 	d.launch()
@@ -57,7 +68,7 @@ func TestCiscoFormat(t *testing.T) {
 		t.Errorf("%s rows although the keystore is locked", n)
 	}
 
-	t.Setenv("ARCHIVOLT_PASSPHRASE", "tulip ferry anvil mosaic quartz")
+	t.Setenv("ARCHIVOLT_PASSPHRASE", tablePassword)
 	d.start()
 	cleo := testenv.StartXMPPClient(t, "cleo@"+p.Domain+"/desk", testenv.Password, "127.0.0.1", p.ClientPort)
 	dan := testenv.StartXMPPClient(t, "dan@"+p.Domain+"/phone", testenv.Password, "127.0.0.1", p.ClientPort)

@@ -199,6 +199,15 @@ func (d *daemon) recorded(n uint64) {
 	d.until(fmt.Sprintf("done with %d copies", n), func() bool { return d.status().Recorded >= n })
 }
 
+// stored waits until so many copies are in the archive.
+func (d *daemon) stored(n uint64) {
+	d.t.Helper()
+	d.until(fmt.Sprintf("done with %d copies, all of them stored", n), func() bool {
+		s := d.status()
+		return s.Recorded >= n && s.Queued == 0
+	})
+}
+
 // stop ends it in order.
 func (d *daemon) stop() {
 	d.t.Helper()
