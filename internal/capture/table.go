@@ -216,7 +216,7 @@ func (c *ciscoTable) put(entries []spool.Entry) error {
 		}
 	}
 	batch := &write.Batch{Generation: c.head.Generation, After: c.head.Spool, Spool: entries[len(entries)-1].Number, Key: c.keys.Encoder.Fingerprint(), Marks: map[string]uint64{}}
-	var copies []write.Copy
+	copies := make([]write.Copy, 0, len(entries))
 	current := uint64(0) // epoch of the last entry
 	for _, e := range entries {
 		entry, _, rest, err := decode(e.Data, c.s.id)

@@ -21,8 +21,16 @@ const (
 type encrypter struct {
 	block       cipher.Block
 	iv          [IVSize]byte
+	mode        cipher.BlockMode
 	fingerprint string
-	padded      []byte // used again for the next value
+	padded, out []byte // used again for the next value
+}
+
+// cbc is what the standard library's CBC modes are: they can be set back to
+// the initialisation vector, which saves an allocation per value.
+type cbc interface {
+	cipher.BlockMode
+	SetIV([]byte)
 }
 
 func newEncrypter(key [KeySize]byte, iv [IVSize]byte) encrypter {
@@ -31,7 +39,7 @@ func newEncrypter(key [KeySize]byte, iv [IVSize]byte) encrypter {
 		panic(err) // cannot happen: the key has 32 bytes
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "key = %x\niv = %x\n", key, iv))
-	return encrypter{block: block, iv: iv, fingerprint: hex.EncodeToString(sum[:])[:16]}
+	return encrypter{block: block, iv: iv, mode: cipher.NewCBCEncrypter(block, iv[:]), fingerprint: hex.EncodeToString(sum[:])[:16]}
 }
 
 // value encrypts text. An empty one stays empty: its ciphertext would be the
@@ -45,8 +53,14 @@ func (e *encrypter) value(text []byte) string {
 	for range n {
 		e.padded = append(e.padded, byte(n))
 	}
-	cipher.NewCBCEncrypter(e.block, e.iv[:]).CryptBlocks(e.padded, e.padded)
-	return base64.StdEncoding.EncodeToString(e.padded)
+	if mode, ok := e.mode.(cbc); ok {
+		mode.SetIV(e.iv[:])
+	} else {
+		e.mode = cipher.NewCBCEncrypter(e.block, e.iv[:])
+	}
+	e.mode.CryptBlocks(e.padded, e.padded)
+	e.out = base64.StdEncoding.AppendEncode(e.out[:0], e.padded)
+	return string(e.out)
 }
 
 // mostFor is the longest text, in bytes, whose value has at most chars

@@ -148,14 +148,14 @@ func byContent(c *Copy, m *stanza.Message) digest {
 }
 
 // digestOf hashes fields, each behind its length.
-func digestOf(fields ...string) (d digest) {
-	h := sha256.New()
-	var n [8]byte
+func digestOf(fields ...string) digest {
+	size := 0
 	for _, f := range fields {
-		binary.BigEndian.PutUint64(n[:], uint64(len(f)))
-		h.Write(n[:])
-		h.Write([]byte(f))
+		size += 8 + len(f)
 	}
-	h.Sum(d[:0])
-	return d
+	b := make([]byte, 0, size)
+	for _, f := range fields {
+		b = append(binary.BigEndian.AppendUint64(b, uint64(len(f))), f...)
+	}
+	return sha256.Sum256(b)
 }

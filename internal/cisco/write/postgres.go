@@ -383,6 +383,17 @@ type copyText struct {
 
 var copyEscaper = strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`)
 
+// writeText writes a text with its escapes. Most have none, being Base64, and
+// looking for a byte is faster than replacing it.
+func (c *copyText) writeText(text string) {
+	if strings.IndexByte(text, '\\') < 0 && strings.IndexByte(text, '\t') < 0 && strings.IndexByte(text, '\n') < 0 && strings.IndexByte(text, '\r') < 0 {
+		c.text.WriteString(text)
+		return
+	}
+	_, _ = copyEscaper.WriteString(&c.text, text) // into memory
+}
+
+// Read gives what of the text fits into b.
 func (c *copyText) Read(b []byte) (int, error) {
 	for c.text.Len() < len(b) && c.next < c.n {
 		for i, cell := range c.row(c.next) {
@@ -393,7 +404,7 @@ func (c *copyText) Read(b []byte) (int, error) {
 				c.text.WriteString(`\N`)
 				continue
 			}
-			_, _ = copyEscaper.WriteString(&c.text, cell.Text) // into memory
+			c.writeText(cell.Text)
 		}
 		c.text.WriteByte('\n')
 		c.next++

@@ -312,6 +312,14 @@ func TestCopyText(t *testing.T) {
 	if err != nil || strings.Count(string(whole), "\n") != 2 || strings.Count(string(whole), "\t") != 26 || !strings.Contains(string(whole), `a\\N\tb\nc\rd`) {
 		t.Errorf("%q, %v", whole, err)
 	}
+	for special, escape := range map[string]string{`\`: `\\`, "\t": `\t`, "\n": `\n`, "\r": `\r`} {
+		one := rows[0]
+		one.ThreadID.Text = "a" + special + "b"
+		text, err := io.ReadAll(copyOf([]Row{one}))
+		if want := "\ta" + escape + "b\t"; err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%q is not in %q, %v", want, text, err)
+		}
+	}
 	for _, size := range []int{1, 7, 100, 5000} {
 		var got []byte
 		r, piece := copyOf(rows), make([]byte, size)

@@ -3,6 +3,7 @@ package write
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf16"
@@ -56,7 +57,7 @@ const dateForm = "2006-01-02 15:04:05.000"
 func (r *Row) cells() [14]Text {
 	text := func(s string) Text { return Text{s, true} }
 	return [14]Text{text(r.ToJID), text(r.FromJID), text(r.SentDate.Format(dateForm)), r.Subject, r.ThreadID,
-		text(string(rune(r.MsgType))), text(string(rune(r.Direction))), text(fmt.Sprint(r.BodyLen)), text(fmt.Sprint(r.MessageLen)),
+		text(string(rune(r.MsgType))), text(string(rune(r.Direction))), text(strconv.Itoa(r.BodyLen)), text(strconv.Itoa(r.MessageLen)),
 		r.BodyString, r.MessageString, r.BodyText, r.MessageText, text(string(rune(r.HistoryFlag)))}
 }
 
