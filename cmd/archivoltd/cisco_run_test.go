@@ -17,25 +17,28 @@ import (
 	"archivolt/internal/testenv"
 )
 
-// tablePassword is that of the keystores which useCisco makes.
+// tablePassword is that of the keystores of these tests.
 const tablePassword = "tulip ferry anvil mosaic quartz"
 
-// useCisco writes Cisco's format into the configuration, with the table in the
-// database that url names, and makes the keystore. The daemon starts locked
-// unless it is given the password.
-func (d *daemon) useCisco(url string) {
+// ciscoConfig writes Cisco's format into the configuration, with the table in
+// the database that url names, and the keystore's password beside it.
+func (d *daemon) ciscoConfig(url string) (config, password string) {
 	d.t.Helper()
-	text, err := os.ReadFile(d.config())
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	config := strings.NewReplacer("archive: archive.db", "format: cisco\nkeystore: keystore\narchive: "+url, "recipients: [officer.pub]\n", "", "anchors: [anchors.txt]\n", "").Replace(string(text))
-	password := filepath.Join(d.dir, "password")
+	config = strings.NewReplacer("archive: archive.db", "format: cisco\nkeystore: keystore\narchive: "+url, "recipients: [officer.pub]\n", "", "anchors: [anchors.txt]\n", "").Replace(read(d.t, d.config()))
+	password = filepath.Join(d.dir, "password")
 	for name, content := range map[string]string{d.config(): config, password: tablePassword + "\n"} {
 		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
 			d.t.Fatal(err)
 		}
 	}
+	return config, password
+}
+
+// useCisco does the same and makes the keystore. The daemon starts locked unless
+// it is given the password.
+func (d *daemon) useCisco(url string) {
+	d.t.Helper()
+	_, password := d.ciscoConfig(url)
 	if _, stderr, code := archivoltd(d.t, "key", "enable", "--config", d.config(), "--passphrase-file", password); code != 0 {
 		d.t.Fatal(stderr)
 	}

@@ -23,17 +23,13 @@ type clustered struct {
 	alone   string // its configuration without the cluster
 }
 
-const clusterPassword = "tulip ferry anvil mosaic quartz"
-
 // newClustered writes a configuration with Cisco's format, without a cluster.
 func newClustered(t testing.TB, database string, s server) *clustered {
 	t.Helper()
 	d := newDaemon(t, freePort(t), s)
 	c := &clustered{daemon: d, address: fmt.Sprintf("127.0.0.1:%d", freePort(t)), path: asCommand(t)}
-	c.alone = strings.NewReplacer("archive: archive.db", "format: cisco\nkeystore: keystore\narchive: "+database, "recipients: [officer.pub]\n", "", "anchors: [anchors.txt]\n", "").Replace(read(t, d.config()))
-	c.write("archivoltd.yaml", c.alone)
-	c.write("password", clusterPassword+"\n")
-	d.env = []string{"ARCHIVOLT_PASSPHRASE=" + clusterPassword}
+	c.alone, _ = d.ciscoConfig(database)
+	d.env = []string{"ARCHIVOLT_PASSPHRASE=" + tablePassword}
 	c.pin = strings.TrimSpace(c.shell(block1(t, "sh pin")))
 	return c
 }
@@ -60,14 +56,14 @@ func (c *clustered) shell(script string) string {
 	c.t.Helper()
 	command := exec.Command("sh", "-euc", script)
 	command.Dir = c.dir
-	command.Env = append(os.Environ(), "PATH="+c.path+":"+os.Getenv("PATH"), "ARCHIVOLT_PASSPHRASE="+clusterPassword)
+	command.Env = append(os.Environ(), "PATH="+c.path+":"+os.Getenv("PATH"), "ARCHIVOLT_PASSPHRASE="+tablePassword)
 	var stderr strings.Builder
 	command.Stderr = &stderr
 	out, err := command.Output()
 	if err != nil {
 		c.t.Fatalf("%s: %v\n%s", script, err, stderr.String())
 	}
-	if strings.Contains(stderr.String(), clusterPassword) {
+	if strings.Contains(stderr.String(), tablePassword) {
 		c.t.Error("the password is in the log")
 	}
 	return string(out)
