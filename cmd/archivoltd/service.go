@@ -75,7 +75,7 @@ func openOrCreate(path string) (*sqlite.Store, error) {
 
 // startTable starts the capture into a table as Cisco's archiver fills it. The
 // spool is sealed for the keystore.
-func (c *runCmd) startTable(a *app, d *config.Daemon, p *parts, settings capture.Config) (_ *capture.Service, node *cluster.Node, err error) {
+func (c *runCmd) startTable(a *app, d *config.Daemon, p *parts, settings capture.Config) (_ *capture.Service, _ *cluster.Node, err error) {
 	settings.Log.Warn(notProtected)
 	settings.Recipients, err = seal.ParseRecipients(false, seal.File{Name: d.Keystore, Data: []byte(p.keystore.Recipient)})
 	if err != nil {
@@ -85,7 +85,8 @@ func (c *runCmd) startTable(a *app, d *config.Daemon, p *parts, settings capture
 	if err != nil {
 		return nil, nil, err
 	}
-	if node, err = startNode(d, keys, settings.Log); err != nil {
+	node, err := startNode(d, keys, settings.Log)
+	if err != nil {
 		return nil, nil, err
 	}
 	defer func() {
