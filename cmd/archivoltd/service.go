@@ -150,9 +150,10 @@ func (c *runCmd) unlock(a *app, d *config.Daemon, p *parts, log *slog.Logger) (*
 	return unlocked, nil
 }
 
-// openTable opens the database, and makes table JM where there is none.
+// openTable opens the database, and makes table JM where there is none and never
+// was one.
 func openTable(ctx context.Context, d *config.Daemon) (capture.Table, error) {
-	o := write.DatabaseOptions{Create: true, Password: os.Getenv(databasePassword), Timeout: databaseTimeout}
+	o := write.DatabaseOptions{Create: true, Begun: capture.HasTable(d.StateDir), Password: os.Getenv(databasePassword), Timeout: databaseTimeout}
 	if strings.Contains(d.Archive, "://") {
 		p, err := write.OpenPostgres(ctx, d.Archive, o)
 		if err != nil {

@@ -66,6 +66,12 @@ func hexList(hashes [][ledger.HashSize]byte) string {
 // changed. Its newest entry that the archive has must be the one that stands
 // there.
 func (s *Service) checkSpool(to archive, at position) error {
+	if at.spool < at.left {
+		if missing := s.spool.Missing(at.left); missing > 0 {
+			return olderTable(s.cfg.StateDir, at, missing)
+		}
+		s.cfg.Log.Warn("an older copy of the table was put back; what it lacks is in the spool still and comes in again", "from", at.spool+1, "to", at.left)
+	}
 	var newest *spool.Entry
 	r := s.spool.Reader(0)
 	defer r.Close()

@@ -218,7 +218,9 @@ func checkStore(sink Sink, st *state, head store.Head) (map[string]uint64, error
 // spoolProblem says what is wrong with the spool.
 func spoolProblem(dir string, err error) error {
 	var damage *spool.DamageError
+	var known *problem.Error
 	switch {
+	case errors.As(err, &known):
 	case errors.As(err, &damage):
 		return problem.New(problem.Failed, filepath.Join(spoolDir(dir), damage.File), damage.Error(),
 			"this disk has lost what it said it had. Copy the folder away for whoever can repair it, then move this one file out of it: what it holds, "+

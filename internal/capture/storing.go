@@ -27,7 +27,8 @@ type archive interface {
 	// takeOver shuts out every other writer, and returns the last epoch.
 	takeOver() (epoch uint64, err error)
 	// put brings entries in, all or none of them. After an error that is not
-	// store.ErrFenced, again tells up to which number they are there.
+	// store.ErrFenced, again tells up to which number they are there; after
+	// errReplaced nobody can.
 	put([]spool.Entry) error
 	again() (stored uint64, err error)
 	// checkpoint makes the state of the archive known, also when nothing has
@@ -44,6 +45,7 @@ type position struct {
 	id            ledger.ID
 	size          int64             // entries; 0 for a new one
 	spool         uint64            // number of the last entry of the spool that it has
+	left          uint64            // the same, when it was left, where that may differ
 	marks         map[string]uint64 // highest delivery number, by source
 	orderly       bool              // the last run ended in order
 	anchorMissing bool
@@ -150,6 +152,9 @@ func (w *storer) drain(checkpoints <-chan time.Time) (drained bool, err error) {
 	}
 }
 
+// errReplaced says that the archive is not the one any more that was written to.
+var errReplaced = errors.New("the archive was replaced while archivoltd was running")
+
 var errHurry = errors.New("there is no time to wait for the store")
 
 // move brings entries into the store, however long that takes.
@@ -179,7 +184,7 @@ func (w *storer) move(entries []spool.Entry) error {
 		// Whether they are there after all, the archive must tell.
 		stored, err := w.to.again()
 		switch {
-		case errors.Is(err, store.ErrFenced):
+		case errors.Is(err, store.ErrFenced), errors.Is(err, errReplaced):
 			return err
 		case err != nil:
 			s.cfg.Log.Error("the store does not answer", "error", err)

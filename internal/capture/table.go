@@ -73,12 +73,31 @@ type ciscoTable struct {
 	state  tableState
 	epochs map[uint64]*seal.Epoch // open, of the spool
 	epoch  uint64                 // the last one at the start
+	first  uint64                 // entry on the spool's disk, when epochs were last left
 }
 
 // tableState is the content of table.json.
 type tableState struct {
-	Recipients string `json:"recipients"`
-	Stopped    bool   `json:"stopped"` // in order, with nothing left in the spool
+	Archive    string `json:"archive"`    // id of the one that the spool is for
+	Stored     uint64 `json:"stored"`     // number of the last entry of the spool that it had, at least
+	Recipients string `json:"recipients"` // fingerprints of whom the spool is sealed for
+	Stopped    bool   `json:"stopped"`    // in order, with nothing left in the spool
+}
+
+// HasTable tells whether the state folder dir belongs to a table that has been
+// filled before. In place of one that is gone, an empty one must not be made.
+func HasTable(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, tableName))
+	return err == nil
+}
+
+// howToGoOn is the way on with a database that is not the one that was left.
+const howToGoOn = "docs/ops/cisco.md, Restore, says how to go on all the same"
+
+// olderTable says that the table lacks entries that nobody has any more.
+func olderTable(dir string, at position, missing uint64) error {
+	return problem.New(problem.Unverified, "the table", fmt.Sprintf("it has the entries of the spool up to %d, and had those up to %d: an older copy of the database was put back, and %d entries are neither in it nor in the spool", at.spool, at.left, missing),
+		"restore a newer dump, if there is one; to go on with this one, move "+problem.Quote(filepath.Join(dir, tableName))+" away: what the spool still has comes in, and the log says what is missing ("+howToGoOn+")")
 }
 
 func (c *ciscoTable) path() string { return filepath.Join(c.s.cfg.StateDir, tableName) }
@@ -106,6 +125,11 @@ func (c *ciscoTable) resume() (at position, err error) {
 		}
 	}
 	at.id = c.head.ID
+	if c.state.Archive != "" && c.state.Archive != at.id.String() {
+		return at, problem.New(problem.Unverified, "the table", "this database holds the archive "+at.id.String()+", and "+problem.Quote(c.s.cfg.StateDir)+" belongs to the archive "+c.state.Archive,
+			"name the right database, or restore its newest dump into an empty one; if there is none, "+howToGoOn)
+	}
+	c.state.Archive, at.left = at.id.String(), c.state.Stored
 	at.size, at.spool, at.orderly, at.recipients = int64(c.head.Spool), c.head.Spool, c.state.Stopped, c.state.Recipients
 	c.epoch, err = c.readEpochs(at.id)
 	return at, err
@@ -191,10 +215,21 @@ func (c *ciscoTable) enter(e *ledger.Epoch, wraps [][]byte) error {
 	return nil
 }
 
-// leave forgets the keys of epochs of which nothing is in the spool any more.
-func (c *ciscoTable) leave(current uint64) error {
+// leave forgets the keys of epochs of which nothing is on the spool's disk any
+// more. What is stored stays there for a while, and where an older copy of the
+// database is put back, it is what that lacks.
+func (c *ciscoTable) leave() error {
+	first := c.s.spool.First()
+	if len(c.epochs) < 2 || first == c.first {
+		return nil
+	}
+	oldest, err := c.oldest(first)
+	if err != nil {
+		return err
+	}
+	c.first = first
 	for number, epoch := range c.epochs {
-		if number >= current {
+		if number >= oldest {
 			continue
 		}
 		if err := os.Remove(c.epochFile(number)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -204,6 +239,31 @@ func (c *ciscoTable) leave(current uint64) error {
 		delete(c.epochs, number)
 	}
 	return nil
+}
+
+// oldest returns the number of the epoch that the spool's disk begins with, at
+// the entry first.
+func (c *ciscoTable) oldest(first uint64) (uint64, error) {
+	r := c.s.spool.Reader(first - 1)
+	defer r.Close()
+	for {
+		entries, err := r.Next(1)
+		if err != nil || len(entries) == 0 {
+			return 0, err
+		}
+		for _, e := range entries {
+			entry, _, _, err := decode(e.Data, c.s.id)
+			if err != nil {
+				return 0, err
+			}
+			switch entry := entry.(type) {
+			case *ledger.Epoch:
+				return entry.Number, nil
+			case *ledger.Record:
+				return entry.Epoch, nil
+			}
+		}
+	}
 }
 
 func (c *ciscoTable) put(entries []spool.Entry) error {
@@ -217,7 +277,6 @@ func (c *ciscoTable) put(entries []spool.Entry) error {
 	}
 	batch := &write.Batch{Generation: c.head.Generation, After: c.head.Spool, Spool: entries[len(entries)-1].Number, Key: c.keys.Encoder.Fingerprint(), Marks: map[string]uint64{}}
 	copies := make([]write.Copy, 0, len(entries))
-	current := uint64(0) // epoch of the last entry
 	for _, e := range entries {
 		entry, _, rest, err := decode(e.Data, c.s.id)
 		if err != nil {
@@ -228,7 +287,6 @@ func (c *ciscoTable) put(entries []spool.Entry) error {
 			if err := c.enter(entry, rest); err != nil {
 				return err
 			}
-			current = entry.Number
 			c.state.Recipients = hexList(entry.Recipients)
 		case *ledger.Record:
 			one, err := c.open(entry, rest[0])
@@ -239,7 +297,6 @@ func (c *ciscoTable) put(entries []spool.Entry) error {
 			if ledger.Numbered(entry.Source) {
 				batch.Marks[entry.Source] = max(batch.Marks[entry.Source], entry.Number)
 			}
-			current = entry.Epoch
 		case *ledger.Event:
 			event := write.Event{Entry: e.Number, Time: time.UnixMilli(entry.Time), Name: string(entry.Name), Detail: entry.Detail}
 			if len(rest) > 0 {
@@ -260,6 +317,9 @@ func (c *ciscoTable) put(entries []spool.Entry) error {
 	ctx, cancel := context.WithTimeout(context.Background(), tableTimeout)
 	defer cancel()
 	if err := c.table.Append(ctx, batch); err != nil {
+		if failed := c.checkpoint(false); failed != nil { // the database may come back as an older copy
+			c.s.cfg.Log.Error("how far the table is could not be noted", "error", failed)
+		}
 		if errors.Is(err, write.ErrFenced) {
 			return store.ErrFenced
 		}
@@ -268,14 +328,16 @@ func (c *ciscoTable) put(entries []spool.Entry) error {
 	c.keys.Encoder.Stored()
 	c.head.Spool = batch.Spool
 	c.s.cfg.step(stepHeadSwapped)
-	return c.leave(current)
+	return c.leave()
 }
 
 // open opens a record of the spool.
 func (c *ciscoTable) open(r *ledger.Record, sealed []byte) (write.Copy, error) {
 	epoch := c.epochs[r.Epoch]
 	if epoch == nil {
-		return write.Copy{}, fmt.Errorf("%w: the key of epoch %d of the spool is missing", errPayload, r.Epoch)
+		p := problem.New(problem.Failed, filepath.Join(c.s.cfg.StateDir, epochsName), fmt.Sprintf("the key of epoch %d of the spool is missing", r.Epoch), "restore this folder from the backup that the spool is from")
+		p.Err = errPayload
+		return write.Copy{}, p
 	}
 	plain, err := epoch.Open(nil, &seal.Header{Source: r.Source, Number: r.Number, Time: r.Time, Tokens: r.Tokens}, sealed)
 	if err != nil {
@@ -295,7 +357,13 @@ func (c *ciscoTable) again() (stored uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if head.Generation != c.head.Generation {
+	switch {
+	case head.ID != c.head.ID, head.Generation < c.head.Generation, head.Spool < c.head.Spool:
+		p := problem.New(problem.Failed, "the table", "an older or another copy of the database was put back while archivoltd was running",
+			"start archivoltd again: it looks whether the spool still has what this one lacks")
+		p.Err = errReplaced
+		return 0, p
+	case head.Generation > c.head.Generation:
 		return 0, store.ErrFenced
 	}
 	if head.Spool > c.head.Spool && c.keys != nil && c.keys.Encoder != nil {
@@ -305,13 +373,14 @@ func (c *ciscoTable) again() (stored uint64, err error) {
 	return head.Spool, nil
 }
 
-// checkpoint notes whether this is the orderly end. There is no ledger in this
-// format, and so nothing to sign.
+// checkpoint notes how far the table is, so that an older copy of it is noticed,
+// and whether this is the orderly end. There is no ledger in this format, and so
+// nothing to sign.
 func (c *ciscoTable) checkpoint(stopped bool) error {
-	if c.state.Stopped == stopped {
+	if c.state.Stopped == stopped && c.state.Stored == c.head.Spool {
 		return nil
 	}
-	c.state.Stopped = stopped
+	c.state.Stopped, c.state.Stored = stopped, c.head.Spool
 	return c.save()
 }
 

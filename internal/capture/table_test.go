@@ -179,10 +179,6 @@ func TestTableLocked(t *testing.T) {
 	stop(t, s)
 	wantRows(t, p.stanzasOf(t), 310)
 	p.wantWholeTable(t)
-	left, _ := filepath.Glob(filepath.Join(p.dir, "state", epochsName, "*"))
-	if len(left) != 1 {
-		t.Errorf("%d keys of the spool are kept", len(left))
-	}
 }
 
 // TestTableHeld: while nothing may be encrypted what comes in waits, sealed, and

@@ -112,6 +112,28 @@ type Hole struct{ First, Last uint64 }
 // Holes returns what Open found missing behind Options.Next.
 func (s *Spool) Holes() []Hole { return s.holes }
 
+// First returns the number of the first entry that is still on the disk; where
+// there is none, that of the next.
+func (s *Spool) First() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.segments[0].first
+}
+
+// Missing counts the entries up to the number last that are neither stored, as
+// Options.Next says, nor here. It is for asking right after Open.
+func (s *Spool) Missing(last uint64) (n uint64) {
+	for _, h := range s.holes {
+		if h.First <= last {
+			n += min(h.Last, last) - h.First + 1
+		}
+	}
+	if next := s.Next(); next <= last {
+		n += last - next + 1
+	}
+	return n
+}
+
 // segment is one file.
 type segment struct {
 	name  string

@@ -329,6 +329,15 @@ func TestHoles(t *testing.T) {
 	if got := s.Holes(); !slices.Equal(got, want) {
 		t.Errorf("holes %v, want %v", got, want)
 	}
+	if got := s.First(); got != first[1] {
+		t.Errorf("it begins with %d, want %d", got, first[1])
+	}
+	size := func(h Hole) uint64 { return h.Last - h.First + 1 }
+	for last, n := range map[uint64]uint64{0: 0, 1: 1, first[1]: size(want[0]), first[2]: size(want[0]) + 1, 20: size(want[0]) + size(want[1]), 25: size(want[0]) + size(want[1]) + 5} {
+		if got := s.Missing(last); got != n {
+			t.Errorf("up to %d, %d are missing, want %d", last, got, n)
+		}
+	}
 	var numbers []uint64
 	for _, e := range all(t, s, 0) {
 		numbers = append(numbers, e.Number)

@@ -66,6 +66,7 @@ func OpenPostgres(ctx context.Context, url string, o DatabaseOptions) (*Postgres
 	if err := p.connect(ctx); err != nil {
 		return nil, err
 	}
+	p.o.Begun = true // a database that comes back empty is being restored
 	return p, nil
 }
 
@@ -163,6 +164,12 @@ func PostgresGrants(role string) string {
 // create makes the tables that are not there. CREATE TABLE IF NOT EXISTS would
 // need the right to make tables even where they are.
 func (p *Postgres) create(ctx context.Context) error {
+	if p.o.Begun {
+		rows, err := p.query(ctx, "SELECT pg_catalog.to_regclass('archivolt_head') IS NULL")
+		if err != nil || rows[0][0] == "t" {
+			return err
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(postgresTables())) {
 		rows, err := p.query(ctx, "SELECT pg_catalog.to_regclass($1) IS NULL", name)
 		if err != nil {
@@ -199,7 +206,7 @@ func (p *Postgres) check(ctx context.Context) error {
 			return err
 		}
 		if len(rows) == 0 {
-			return problem.New(problem.NoArchive, p.object, "there is no table "+name+" that this user may see", byHand)
+			return problem.New(problem.NoArchive, p.object, "there is no table "+name+" that this user may see", "if there was one, restore its dump; otherwise "+byHand)
 		}
 		if rows[0][0] != "p" {
 			return problem.New(problem.Failed, p.object, "the table "+name+" is unlogged or temporary: the server empties it after a crash", "ALTER TABLE "+name+" SET LOGGED")

@@ -267,6 +267,17 @@ func TestServerKilled(t *testing.T) {
 	if n := server.SQL("postgres", "SELECT count(*) FROM jm"); n != "2" {
 		t.Errorf("%s rows", n)
 	}
+	// It comes back empty, about to be restored: new tables would be in the way.
+	server.SQL("postgres", "DROP TABLE jm, archivolt_head, archivolt_marks")
+	server.Kill()
+	server.Start()
+	_, _ = d.Head(t.Context()) // finds the connection lost
+	if _, err := d.Head(t.Context()); problem.ClassOf(err) != problem.NoArchive {
+		t.Errorf("an empty database: %v", err)
+	}
+	if n := server.SQL("postgres", "SELECT count(*) FROM pg_class WHERE relname IN ('jm', 'archivolt_head', 'archivolt_marks')"); n != "0" {
+		t.Errorf("%s tables were made", n)
+	}
 }
 
 // TestStalled: a server that does not answer is given up.

@@ -43,7 +43,7 @@ const ownArchive = 0x41764c74
 
 // OpenSQLite opens the archive in the file path.
 func OpenSQLite(path string, o DatabaseOptions) (*SQLite, error) {
-	if o.Create {
+	if o.Create && !o.Begun {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 		if err == nil {
 			err = f.Close()
@@ -67,13 +67,13 @@ func OpenSQLite(path string, o DatabaseOptions) (*SQLite, error) {
 	if s.conn, err = sqlite.OpenConn(u.String(), sqlite.OpenReadWrite|sqlite.OpenURI); err != nil {
 		return nil, s.failed(err)
 	}
-	if err := s.begin(o.Create); err != nil {
+	if err := s.begin(o); err != nil {
 		return nil, errors.Join(s.failed(err), s.conn.Close())
 	}
 	return s, nil
 }
 
-func (s *SQLite) begin(create bool) error {
+func (s *SQLite) begin(o DatabaseOptions) error {
 	for _, pragma := range []string{"busy_timeout=10000", "synchronous=FULL", "cache_size=-32768"} {
 		if err := sqlitex.ExecuteTransient(s.conn, "PRAGMA "+pragma, nil); err != nil {
 			return err
@@ -88,6 +88,14 @@ func (s *SQLite) begin(create bool) error {
 	}
 	if err := sqlitex.ExecuteTransient(s.conn, "PRAGMA journal_mode=WAL", nil); err != nil {
 		return err
+	}
+	create := o.Create
+	if o.Begun {
+		n, err := s.number("SELECT count(*) FROM sqlite_schema WHERE name = 'archivolt_head'")
+		if err != nil {
+			return err
+		}
+		create = create && n > 0
 	}
 	if create {
 		if err := s.create(); err != nil {

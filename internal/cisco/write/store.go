@@ -56,13 +56,15 @@ var (
 	// ErrFenced says that another writer has taken over.
 	ErrFenced = errors.New("another archivoltd writes to this archive now")
 	// ErrMoved says that the archive does not end where the batch begins: an
-	// earlier Append has stored more than its caller knows. Head tells.
+	// earlier Append has stored more than its caller knows, or an older copy of
+	// the archive was put back. Head tells.
 	ErrMoved = errors.New("the archive does not end where this batch begins")
 )
 
 // DatabaseOptions say how a database is opened.
 type DatabaseOptions struct {
 	Create   bool          // make the tables, and the file, where they are not there
+	Begun    bool          // there was an archive: where it is gone, Create begins no new one
 	Password string        // of PostgreSQL, where the connection string has none
 	Timeout  time.Duration // of one request to the server; 0 for a minute
 	// AllowUnsafe takes a PostgreSQL server that says a batch is stored before it
@@ -112,7 +114,7 @@ var errNoHead = errors.New("the table archivolt_head is damaged: it has no row")
 
 // notNow says why a head does not take a batch.
 func notNow(h Head, b *Batch) error {
-	if h.Generation != b.Generation {
+	if h.Generation > b.Generation { // it only grows: a lower one is an older copy's
 		return ErrFenced
 	}
 	return ErrMoved
