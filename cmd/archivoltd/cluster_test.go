@@ -44,7 +44,7 @@ func (c *clustered) write(name, text string) {
 // block1 is the block with the info in docs/ops/cisco.md, of which there is one.
 func block1(t testing.TB, info string) string {
 	t.Helper()
-	blocks := manual(t, info)
+	blocks := ciscoBlocks(t, "", info)
 	if len(blocks) != 1 {
 		t.Fatalf("the manual has %d blocks %q", len(blocks), info)
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -67,22 +66,52 @@ func TestKeyCommands(t *testing.T) {
 	})
 }
 
-// manual returns the blocks of one language in docs/ops/cisco.md.
-func manual(t testing.TB, language string) (blocks []string) {
+// block is one of a manual, fenced.
+type block struct{ section, info, text string }
+
+// manualBlocks are those of a file in docs/ops.
+func manualBlocks(t testing.TB, manual string) (list []block) {
 	t.Helper()
-	doc, err := os.ReadFile(filepath.Join(testenv.Root(t), "docs", "ops", "cisco.md"))
-	if err != nil {
-		t.Fatal(err)
+	section, open, indent := "", -1, ""
+	for i, line := range strings.Split(read(t, filepath.Join(testenv.Root(t), "docs", "ops", manual)), "\n") {
+		if open < 0 {
+			indent = ""
+			if strings.HasPrefix(line, "   ```") { // inside a numbered list
+				indent = "   "
+			}
+		}
+		line = strings.TrimPrefix(line, indent)
+		fence, isFence := strings.CutPrefix(line, "```")
+		switch {
+		case isFence && open < 0:
+			list = append(list, block{section: section, info: fence})
+			open = i
+		case isFence:
+			open = -1
+		case open >= 0:
+			list[len(list)-1].text += line + "\n"
+		case strings.HasPrefix(line, "## "):
+			section = line[3:]
+		}
 	}
-	for _, m := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllSubmatch(doc, -1) {
-		blocks = append(blocks, string(m[1]))
+	return list
+}
+
+// ciscoBlocks are the blocks of a language in docs/ops/cisco.md, in one section
+// or in all.
+func ciscoBlocks(t testing.TB, section, language string) (texts []string) {
+	t.Helper()
+	for _, b := range manualBlocks(t, "cisco.md") {
+		if (section == "" || b.section == section) && b.info == language {
+			texts = append(texts, b.text)
+		}
 	}
-	return blocks
+	return texts
 }
 
 // TestManualSQL: the statements in the manual are those of the program.
 func TestManualSQL(t *testing.T) {
-	got := manual(t, "sql")
+	got := ciscoBlocks(t, "PostgreSQL", "sql")
 	if len(got) != 2 || got[0] != write.PostgresSchema() || got[1] != write.PostgresGrants("archivoltd") {
 		t.Errorf("%q\nwant\n%s%s", got, write.PostgresSchema(), write.PostgresGrants("archivoltd"))
 	}
@@ -95,7 +124,7 @@ func TestTenSteps(t *testing.T) {
 	testenv.Command(t, "openssl")
 	testenv.Command(t, "psql")
 	server := testenv.StartPostgres(t, "fsync=on")
-	sql := manual(t, "sql")
+	sql := ciscoBlocks(t, "PostgreSQL", "sql")
 	server.SQL("postgres", "CREATE ROLE archivoltd LOGIN; CREATE DATABASE tcmadb; CREATE DATABASE empty")
 	server.SQL("tcmadb", strings.Join(sql, ""))
 
@@ -144,7 +173,7 @@ func TestTenSteps(t *testing.T) {
 		t.Errorf("%s rows hold something in clear", n)
 	}
 
-	script := manual(t, "sh")
+	script := ciscoBlocks(t, "Without Archivolt", "sh")
 	if len(script) != 1 || strings.Count(script[0], "\n") != 10 {
 		t.Fatalf("%q", script)
 	}

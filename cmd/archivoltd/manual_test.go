@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,32 +19,8 @@ import (
 	"archivolt/internal/testenv"
 )
 
-// block is one of the manual, fenced.
-type block struct{ section, info, text string }
-
-func manualBlocks(t *testing.T) (list []block) {
-	t.Helper()
-	section, open := "", -1
-	for i, line := range strings.Split(read(t, filepath.Join(testenv.Root(t), "docs", "ops", "archivoltd.md")), "\n") {
-		line = strings.TrimPrefix(line, "   ") // inside a numbered list
-		fence, isFence := strings.CutPrefix(line, "```")
-		switch {
-		case isFence && open < 0:
-			list = append(list, block{section: section, info: fence})
-			open = i
-		case isFence:
-			open = -1
-		case open >= 0:
-			list[len(list)-1].text += line + "\n"
-		case strings.HasPrefix(line, "## "):
-			section = line[3:]
-		}
-	}
-	return list
-}
-
-// machine plays the one of the manual: its folders lie below root, programs
-// that need root or systemd are played.
+// machine plays the one of a manual: its folders lie below root, programs that
+// need root or systemd are played.
 type machine struct {
 	t       *testing.T
 	root    string
@@ -55,14 +32,15 @@ type machine struct {
 	daemon  *daemon
 }
 
-func newMachine(t *testing.T) *machine {
+// newMachine makes one for a file in docs/ops, whose names stand for those here.
+func newMachine(t *testing.T, manual string, names ...string) *machine {
 	t.Helper()
 	testenv.Command(t, "sqlite3")
 	testenv.Command(t, "promtool")
 	gotool := testenv.Command(t, "go")
 	dir := t.TempDir()
-	m := &machine{t: t, root: filepath.Join(dir, "root"), release: filepath.Join(dir, "release"), officer: filepath.Join(dir, "officer"), blocks: manualBlocks(t)}
-	m.paths = strings.NewReplacer("/usr/local/bin", m.root+"/usr/local/bin", "/etc/", m.root+"/etc/", "/var/lib/archivolt", m.root+"/var/lib/archivolt", "/mnt/", m.root+"/mnt/")
+	m := &machine{t: t, root: filepath.Join(dir, "root"), release: filepath.Join(dir, "release"), officer: filepath.Join(dir, "officer"), blocks: manualBlocks(t, manual)}
+	m.called(names...)
 	for _, d := range []string{"root/usr/local/bin", "root/etc/systemd/system", "root/etc/prometheus", "root/var/lib", "root/mnt", "officer", "played"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)
@@ -100,6 +78,11 @@ func newMachine(t *testing.T) *machine {
 	return m
 }
 
+// called says what names of the manual stand for here, beside its folders.
+func (m *machine) called(names ...string) {
+	m.paths = strings.NewReplacer(append(names, "/usr/local/bin", m.root+"/usr/local/bin", "/etc/", m.root+"/etc/", "/var/lib/archivolt", m.root+"/var/lib/archivolt", "/mnt/", m.root+"/mnt/")...)
+}
+
 // configuration writes the manual's archivoltd.yaml, for servers of the test.
 func (m *machine) configuration(p *testenv.Prosody, e *testenv.Ejabberd) {
 	m.t.Helper()
@@ -110,7 +93,7 @@ func (m *machine) configuration(p *testenv.Prosody, e *testenv.Ejabberd) {
 		text := m.paths.Replace(b.text)
 		for old, new := range map[string]string{
 			"127.0.0.1:5347": fmt.Sprintf("127.0.0.1:%d", p.ComponentPort),
-			"anchors:": fmt.Sprintf("  - {server: ejabberd, address: '127.0.0.1:%d', component: %s, secret_file: component.secret, local_domains: [%s]}\nanchors:",
+			"conference.example.org]\n": fmt.Sprintf("conference.example.org]\n  - {server: ejabberd, address: '127.0.0.1:%d', component: %s, secret_file: component.secret, local_domains: [%s]}\n",
 				e.ComponentPort, e.Component, e.Domain),
 		} {
 			if strings.Count(text, old) != 1 {
@@ -129,6 +112,27 @@ func (m *machine) configuration(p *testenv.Prosody, e *testenv.Ejabberd) {
 
 var systemctl = regexp.MustCompile(`^systemctl (daemon-reload|stop archivoltd|enable --now archivoltd)$`)
 
+// start starts the daemon as systemd would, with the credentials that the
+// unit's drop-ins name.
+func (m *machine) start() {
+	m.t.Helper()
+	if err := os.MkdirAll(m.root+"/var/lib/archivolt", 0o700); err != nil { // as StateDirectory does
+		m.t.Fatal(err)
+	}
+	m.daemon.env = nil
+	dropins, _ := filepath.Glob(m.root + "/etc/systemd/system/archivoltd.service.d/*.conf")
+	for _, file := range dropins {
+		for _, c := range regexp.MustCompile(`(?m)^LoadCredential=(.+?):(.+)$`).FindAllStringSubmatch(read(m.t, file), -1) {
+			dir := m.t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, c[1]), []byte(read(m.t, c[2])), 0o600); err != nil {
+				m.t.Fatal(err)
+			}
+			m.daemon.env = append(m.daemon.env, "CREDENTIALS_DIRECTORY="+dir)
+		}
+	}
+	m.daemon.start()
+}
+
 // run runs the blocks of a section that do (or do not) match, line by line as
 // one shell would, and returns what they print.
 func (m *machine) run(section, only string) (output string) {
@@ -140,7 +144,7 @@ func (m *machine) run(section, only string) (output string) {
 		}
 		found = true
 		dir := m.release
-		if b.info == "sh officer" || section == "Verifying and reading" {
+		if b.info == "sh officer" || section == "Verifying and reading" || section == "Without Archivolt" {
 			dir = m.officer
 		}
 		var script strings.Builder
@@ -171,10 +175,7 @@ func (m *machine) run(section, only string) (output string) {
 			case "stop archivoltd":
 				m.daemon.stop()
 			case "enable --now archivoltd":
-				if err := os.MkdirAll(m.root+"/var/lib/archivolt", 0o700); err != nil { // as StateDirectory does
-					m.t.Fatal(err)
-				}
-				m.daemon.start()
+				m.start()
 			}
 		}
 		flush()
@@ -185,10 +186,10 @@ func (m *machine) run(section, only string) (output string) {
 	return output
 }
 
-// bodies counts the texts of all records.
-func (m *machine) bodies() map[string]int {
+// bodies counts the texts of all records of an archive, which is read with keys.
+func (m *machine) bodies(archive string, keys ...string) map[string]int {
 	m.t.Helper()
-	c := exec.Command(filepath.Join(m.release, "archivolt"), "export", m.root+"/var/lib/archivolt/archive.db", "--private-key", "officer.id", "--format", "jsonl", "--rows", "--out", "-", "--quiet")
+	c := exec.Command(filepath.Join(m.release, "archivolt"), append([]string{"export", archive, "--format", "jsonl", "--rows", "--out", "-", "--quiet"}, keys...)...)
 	c.Dir, c.Env = m.officer, m.env
 	out, err := c.Output()
 	if err != nil {
@@ -209,6 +210,64 @@ func (m *machine) bodies() map[string]int {
 	return count
 }
 
+// crowd are clients of both servers.
+type crowd struct {
+	d       *daemon
+	clients []*testenv.XMPPClient
+}
+
+// inWave is how many messages a wave has on each server.
+const inWave = 20
+
+func newCrowd(t *testing.T, d *daemon, p *testenv.Prosody, e *testenv.Ejabberd) *crowd {
+	c := &crowd{d: d}
+	for _, port := range []int{p.ClientPort, e.ClientPort} {
+		c.clients = append(c.clients, testenv.StartXMPPClient(t, "anna@example.org/desk", testenv.Password, "127.0.0.1", port),
+			testenv.StartXMPPClient(t, "ben@example.org/phone", testenv.Password, "127.0.0.1", port))
+	}
+	return c
+}
+
+// wave sends messages on each server, of which each is copied twice.
+func (c *crowd) wave(name string) {
+	c.d.t.Helper()
+	before := c.d.status().Recorded
+	for i, server := range []string{"prosody", "ejabberd"} {
+		prefix := fmt.Sprintf("%s by %s", name, server)
+		c.clients[2*i].Flood(c.clients[2*i+1].JID, "chat", prefix, inWave)
+		c.clients[2*i+1].Wait(testenv.XMPPMatch{Prefix: prefix, Count: inWave})
+	}
+	c.d.recorded(before + 4*inWave)
+}
+
+// stored waits until everything is in the archive.
+func (c *crowd) stored() {
+	c.d.t.Helper()
+	c.d.until("done with its spool", func() bool { return c.d.status().Queued == 0 })
+}
+
+// wantWaves wants each copy of each message of waves once, and nothing else but
+// others.
+func wantWaves(t *testing.T, got, others map[string]int, waves ...string) {
+	t.Helper()
+	want := maps.Clone(others)
+	for _, w := range waves {
+		for i := range inWave {
+			want[fmt.Sprintf("%s by prosody %d", w, i)], want[fmt.Sprintf("%s by ejabberd %d", w, i)] = 2, 2
+		}
+	}
+	for body, times := range got {
+		if want[body] != times {
+			t.Errorf("%q is there %d times, want %d", body, times, want[body])
+		}
+	}
+	for body := range want {
+		if got[body] == 0 {
+			t.Errorf("%q is missing", body)
+		}
+	}
+}
+
 // TestManual installs by the manual's text, captures from real servers, backs
 // up while messages wait in the spool, loses the machine, restores by the
 // manual's text, goes on, and reads: what was there at the backup is there
@@ -216,7 +275,7 @@ func (m *machine) bodies() map[string]int {
 func TestManual(t *testing.T) {
 	p := testenv.StartProsody(t, testenv.ProsodySetup{Users: []string{"anna", "ben"}})
 	e := testenv.StartEjabberd(t, "anna", "ben")
-	m := newMachine(t)
+	m := newMachine(t, "archivoltd.md")
 	d := m.daemon
 
 	m.run("Install", "identity new")
@@ -238,24 +297,8 @@ func TestManual(t *testing.T) {
 	m.run("Connect the XMPP servers", "")
 	m.run("Watch it", "")
 
-	const n = 20
-	var clients []*testenv.XMPPClient
-	for _, port := range []int{p.ClientPort, e.ClientPort} {
-		clients = append(clients, testenv.StartXMPPClient(t, "anna@example.org/desk", testenv.Password, "127.0.0.1", port),
-			testenv.StartXMPPClient(t, "ben@example.org/phone", testenv.Password, "127.0.0.1", port))
-	}
-	wave := func(name string) { // n messages on each server, each copied twice
-		t.Helper()
-		before := d.status().Recorded
-		for i, server := range []string{"prosody", "ejabberd"} {
-			prefix := fmt.Sprintf("%s by %s", name, server)
-			clients[2*i].Flood(clients[2*i+1].JID, "chat", prefix, n)
-			clients[2*i+1].Wait(testenv.XMPPMatch{Prefix: prefix, Count: n})
-		}
-		d.recorded(before + 4*n)
-	}
-	stored := func() { d.until("done with its spool", func() bool { return d.status().Queued == 0 }) }
-
+	c := newCrowd(t, d, p, e)
+	wave, stored := c.wave, c.stored
 	wave("first")
 	stored()
 	// Another program holds the archive: what comes waits in the spool.
@@ -268,7 +311,7 @@ func TestManual(t *testing.T) {
 		t.Fatal(err)
 	}
 	wave("second")
-	if waiting := d.status().Queued; waiting != 4*n {
+	if waiting := d.status().Queued; waiting != 4*inWave {
 		t.Errorf("%d entries wait in the spool", waiting)
 	}
 	m.run("Back up", "")
@@ -310,31 +353,18 @@ func TestManual(t *testing.T) {
 		t.Error("the log does not tell of a disorderly end")
 	}
 	wave("fourth")
-	clients[0].Send(testenv.XMPPMessage{To: clients[1].JID, Body: "the invoice"})
-	d.until("done with the last", func() bool { return m.bodies()["the invoice"] == 2 })
+	c.clients[0].Send(testenv.XMPPMessage{To: c.clients[1].JID, Body: "the invoice"})
+	bodies := func() map[string]int {
+		return m.bodies(m.root+"/var/lib/archivolt/archive.db", "--private-key", "officer.id")
+	}
+	d.until("done with the last", func() bool { return bodies()["the invoice"] == 2 })
 	out := m.run("Verifying and reading", "")
 	if !strings.Contains(out, "the invoice") || !strings.Contains(out, "were never delivered") {
 		t.Errorf("verifying and reading: %s", out)
 	}
-	want := map[string]int{"the invoice": 2}
 	once := func(waves ...string) {
 		t.Helper()
-		for _, w := range waves {
-			for i := range n {
-				want[fmt.Sprintf("%s by prosody %d", w, i)], want[fmt.Sprintf("%s by ejabberd %d", w, i)] = 2, 2
-			}
-		}
-		got := m.bodies()
-		for body, times := range got {
-			if want[body] != times {
-				t.Errorf("%q is there %d times, want %d", body, times, want[body])
-			}
-		}
-		for body := range want {
-			if got[body] == 0 {
-				t.Errorf("%q is missing", body)
-			}
-		}
+		wantWaves(t, bodies(), map[string]int{"the invoice": 2}, waves...)
 	}
 	once("first", "second", "fourth")
 	// The gap is exactly the third wave of Prosody's.
@@ -343,8 +373,8 @@ func TestManual(t *testing.T) {
 	if len(gap) == 1 {
 		fmt.Sscan(gap[0][1]+" "+gap[0][2], &from, &to)
 	}
-	if to-from+1 != 2*n {
-		t.Errorf("the gaps are %q, want one of %d numbers", gap, 2*n)
+	if to-from+1 != 2*inWave {
+		t.Errorf("the gaps are %q, want one of %d numbers", gap, 2*inWave)
 	}
 
 	// state_dir alone is lost.

@@ -71,6 +71,7 @@ type ciscoTable struct {
 	keys   *Unlocked
 	head   write.Head
 	state  tableState
+	kept   bool                   // table.json has an archive's id
 	epochs map[uint64]*seal.Epoch // open, of the spool
 	epoch  uint64                 // the last one at the start
 	first  uint64                 // entry on the spool's disk, when epochs were last left
@@ -129,6 +130,7 @@ func (c *ciscoTable) resume() (at position, err error) {
 		return at, problem.New(problem.Unverified, "the table", "this database holds the archive "+at.id.String()+", and "+problem.Quote(c.s.cfg.StateDir)+" belongs to the archive "+c.state.Archive,
 			"name the right database, or restore its newest dump into an empty one; if there is none, "+howToGoOn)
 	}
+	c.kept = c.state.Archive != ""
 	c.state.Archive, at.left = at.id.String(), c.state.Stored
 	at.size, at.spool, at.orderly, at.recipients = int64(c.head.Spool), c.head.Spool, c.state.Stopped, c.state.Recipients
 	c.epoch, err = c.readEpochs(at.id)
@@ -377,11 +379,13 @@ func (c *ciscoTable) again() (stored uint64, err error) {
 // and whether this is the orderly end. There is no ledger in this format, and so
 // nothing to sign.
 func (c *ciscoTable) checkpoint(stopped bool) error {
-	if c.state.Stopped == stopped && c.state.Stored == c.head.Spool {
+	if c.kept && c.state.Stopped == stopped && c.state.Stored == c.head.Spool {
 		return nil
 	}
 	c.state.Stopped, c.state.Stored = stopped, c.head.Spool
-	return c.save()
+	err := c.save()
+	c.kept = err == nil
+	return err
 }
 
 func (c *ciscoTable) last() (size int64, at time.Time) { return 0, time.Time{} }
