@@ -75,11 +75,10 @@ func TestCiscoManual(t *testing.T) {
 	general := *m
 	general.blocks = manualBlocks(t, "archivoltd.md")
 	d := m.daemon
-	const password = "tulip ferry anvil mosaic quartz"
 	if p.Secret != e.Secret {
 		t.Fatal("the servers of this test have one secret")
 	}
-	for name, text := range map[string]string{"password": password + "\n", "component.secret": p.Secret + "\n"} {
+	for name, text := range map[string]string{"password": tablePassword + "\n", "component.secret": p.Secret + "\n"} {
 		if err := os.WriteFile(filepath.Join(m.release, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +133,7 @@ func TestCiscoManual(t *testing.T) {
 		t.Fatal(err)
 	}
 	db2 := pg2.URL("postgres", "tcmadb")
-	m.env = append(m.env, "ARCHIVOLT_PASSPHRASE="+password, "DATABASE="+db2, "DAY="+time.Now().UTC().Format(time.DateOnly))
+	m.env = append(m.env, "ARCHIVOLT_PASSPHRASE="+tablePassword, "DATABASE="+db2, "DAY="+time.Now().UTC().Format(time.DateOnly))
 	if out := m.run("Without Archivolt", ""); !strings.Contains(out, "<body>first by prosody 0</body>") {
 		t.Errorf("the ten steps print %s", out)
 	}

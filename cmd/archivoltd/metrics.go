@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -29,8 +30,8 @@ func flag(b bool) float64 {
 	return 0
 }
 
-// measures are all of them. docs/ops/metrics.md says which counter of Cisco's
-// Message Archiver each mirrors.
+// measures are those of every archive. docs/ops/metrics.md says which counter of
+// Cisco's Message Archiver each mirrors.
 var measures = []measure{
 	measured(prometheus.CounterValue, "messages_received_total", "Copies of messages taken from XMPP servers.", func(s *status) float64 { return float64(s.Received) }),
 	measured(prometheus.CounterValue, "messages_recorded_total", "Copies that became durable and were acknowledged.", func(s *status) float64 { return float64(s.Recorded) }),
@@ -45,16 +46,6 @@ var measures = []measure{
 	measured(prometheus.GaugeValue, "spool_max_bytes", "Bytes that the spool may have.", func(s *status) float64 { return float64(s.SpoolMax) }),
 	measured(prometheus.GaugeValue, "spool_full", "1 while nothing is acknowledged for want of room.", func(s *status) float64 { return flag(s.SpoolFull) }),
 	measured(prometheus.GaugeValue, "oldest_unwritten_age_seconds", "Age of the oldest entry that is not in the archive; 0 without one.", func(s *status) float64 { return s.Waiting }),
-	measured(prometheus.GaugeValue, "ledger_entries", "Entries that the last checkpoint covers.", func(s *status) float64 { return float64(s.Size) }),
-	measured(prometheus.GaugeValue, "checkpoint_timestamp_seconds", "Time of the last checkpoint; 0 before the first.", func(s *status) float64 {
-		if s.Checkpoint.IsZero() {
-			return 0
-		}
-		return float64(s.Checkpoint.UnixMilli()) / 1000
-	}),
-	measured(prometheus.GaugeValue, "anchors", "Places beside the archive that get each checkpoint.", func(s *status) float64 { return float64(s.Anchors) }),
-	measured(prometheus.GaugeValue, "anchors_failing", "Of these, the ones that did not take the last checkpoint.", func(s *status) float64 { return float64(s.AnchorsFailing) }),
-	measured(prometheus.CounterValue, "anchor_failures_total", "Times that one did not take a checkpoint.", func(s *status) float64 { return float64(s.AnchorFails) }),
 	measured(prometheus.GaugeValue, "held", "1 while nothing may be encrypted: a second primary, or a key that is not the present one.", func(s *status) float64 { return flag(s.Cluster != nil && s.Cluster.Held != "") }),
 	measured(prometheus.GaugeValue, "primaries", "Daemons that say they are the primary of the cluster, this one among them; 0 without a cluster.", func(s *status) float64 {
 		if s.Cluster == nil {
@@ -79,6 +70,26 @@ var measures = []measure{
 	measured(prometheus.GaugeValue, "ready", "1 while everything is captured, as /readyz says.", func(s *status) float64 { return flag(s.Ready) }),
 }
 
+// ledgerMeasures are those of archives of our own format only: a time of the
+// last checkpoint where there are none would be an alarm for good.
+var ledgerMeasures = []measure{
+	measured(prometheus.GaugeValue, "ledger_entries", "Entries that the last checkpoint covers.", func(s *status) float64 { return float64(s.Size) }),
+	measured(prometheus.GaugeValue, "checkpoint_timestamp_seconds", "Time of the last checkpoint; 0 before the first.", func(s *status) float64 {
+		if s.Checkpoint.IsZero() {
+			return 0
+		}
+		return float64(s.Checkpoint.UnixMilli()) / 1000
+	}),
+	measured(prometheus.GaugeValue, "anchors", "Places beside the archive that get each checkpoint.", func(s *status) float64 { return float64(s.Anchors) }),
+	measured(prometheus.GaugeValue, "anchors_failing", "Of these, the ones that did not take the last checkpoint.", func(s *status) float64 { return float64(s.AnchorsFailing) }),
+	measured(prometheus.CounterValue, "anchor_failures_total", "Times that one did not take a checkpoint.", func(s *status) float64 { return float64(s.AnchorFails) }),
+}
+
+// tableMeasures are those of archives in Cisco's format only.
+var tableMeasures = []measure{
+	measured(prometheus.GaugeValue, "keystore_locked", "1 while the keystore is locked: what is captured waits in the spool for a start with the password.", func(s *status) float64 { return flag(s.Locked) }),
+}
+
 // Metrics with labels. None ever holds an address of a user: server, component
 // and address are those of the configuration.
 var (
@@ -97,7 +108,7 @@ type exporter struct{ *running }
 
 // Describe names the metrics.
 func (e *exporter) Describe(out chan<- *prometheus.Desc) {
-	for _, m := range measures {
+	for _, m := range slices.Concat(measures, ledgerMeasures, tableMeasures) {
 		out <- m.desc
 	}
 	for _, d := range []*prometheus.Desc{infoDesc, startDesc, upDesc, bestEffortDesc, lostDesc, stanzasDesc} {
@@ -111,12 +122,16 @@ func (e *exporter) Collect(out chan<- prometheus.Metric) {
 	put := func(desc *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(desc, kind, value, labels...)
 	}
-	for _, m := range measures {
+	own := tableMeasures
+	if s.Ledger {
+		own = ledgerMeasures
+		put(startDesc, prometheus.GaugeValue, flag(s.AnchorMissing), "missing_anchor")
+	}
+	for _, m := range slices.Concat(measures, own) {
 		put(m.desc, m.kind, m.value(&s))
 	}
 	put(infoDesc, prometheus.GaugeValue, 1, programVersion(), s.Archive)
 	put(startDesc, prometheus.GaugeValue, flag(s.Disorderly), "disorderly_end")
-	put(startDesc, prometheus.GaugeValue, flag(s.AnchorMissing), "missing_anchor")
 	put(startDesc, prometheus.GaugeValue, flag(s.OtherRecipients), "other_recipients")
 	for i, l := range e.links {
 		labels := []string{l.server, l.component.Name, l.component.Address}

@@ -57,10 +57,13 @@ func (r *running) status() status {
 		c := r.node.Status()
 		s.Cluster = &c
 	}
+	if s.Locked {
+		why("the keystore is locked: start with its password")
+	}
 	switch {
 	case s.Cluster != nil && s.Cluster.Held != "":
 		why("held: %s", s.Cluster.Held)
-	case s.StoreDown:
+	case s.StoreDown && !s.Locked:
 		why("the store takes nothing")
 	}
 	if err := r.service.Err(); err != nil {

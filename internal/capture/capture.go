@@ -133,6 +133,8 @@ type Service struct {
 	storer storer
 	counts counters
 	found  found
+	ledger bool // the archive is of our own format
+	locked bool // the keystore is, and nothing goes into the table
 }
 
 // found is what the start has found; it does not change afterwards.
@@ -161,6 +163,7 @@ var _ xmpp.Handler = (*Service)(nil)
 func Start(cfg Config, sink Sink) (*Service, error) {
 	cfg.setDefaults()
 	s := newService(cfg)
+	s.ledger = true
 	return s.start(&chained{s: s, sink: sink})
 }
 
@@ -370,7 +373,9 @@ type Status struct {
 	SpoolFull   bool      `json:"spool_full"`  // nothing is acknowledged
 	StoreDown   bool      `json:"store_down"`  // the store took the last batch not
 	StoreFails  uint64    `json:"store_fails"` // attempts at the store that failed
+	Locked      bool      `json:"locked"`      // the keystore of Cisco's format: the store gets nothing
 	Waiting     float64   `json:"waiting"`     // age of the oldest entry that is not in the store, seconds
+	Ledger      bool      `json:"ledger"`      // there is one: the archive has our own format
 	Checkpoint  time.Time `json:"checkpoint"`  // time of the last one
 	Size        int64     `json:"ledger_size"` // entries it covers
 
@@ -389,7 +394,7 @@ func (s *Service) Status() Status {
 	c := &s.counts
 	used, most := s.spool.Bytes()
 	st := Status{Archive: s.id.String(), Connected: c.connected.Load(), Received: c.received.Load(), Recorded: c.recorded.Load(), Redelivered: c.redelivered.Load(),
-		Gaps: c.gaps.Load(), Refused: c.refused.Load(), Stored: c.stored.Load(), SpoolBytes: used, SpoolMax: most, SpoolFull: c.full.Load(), StoreDown: c.storeFailing.Load(),
+		Gaps: c.gaps.Load(), Refused: c.refused.Load(), Stored: c.stored.Load(), SpoolBytes: used, SpoolMax: most, SpoolFull: c.full.Load(), StoreDown: c.storeFailing.Load(), Locked: s.locked, Ledger: s.ledger,
 		Queued: s.queued(), StoreFails: c.storeFailures.Load(), Anchors: len(s.cfg.Anchors), AnchorsFailing: s.anchorsFailing(), AnchorDown: c.anchorFailing.Load(), AnchorFails: c.anchorFailures.Load(),
 		Disorderly: s.found.disorderly, AnchorMissing: s.found.anchorMissing, OtherRecipients: s.found.otherRecipients}
 	if ms := c.oldest.Load(); ms > 0 {

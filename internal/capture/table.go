@@ -46,6 +46,7 @@ type Unlocked struct {
 func StartTable(cfg Config, table Table, keys *Unlocked) (*Service, error) {
 	cfg.setDefaults()
 	s := newService(cfg)
+	s.locked = keys == nil
 	return s.start(&ciscoTable{s: s, table: table, keys: keys, epochs: map[uint64]*seal.Epoch{}})
 }
 
