@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -108,72 +106,12 @@ func TestPostgresRefused(t *testing.T) {
 	}
 }
 
-// cutter passes bytes between a client and a server, and cuts the connection
-// after some of them.
-type cutter struct {
-	net.Listener
-
-	mu         sync.Mutex
-	sent, back int // bytes that may still pass; below 0 for any number
-}
-
-func newCutter(t *testing.T, to string) *cutter {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cutter{Listener: l, sent: -1, back: -1}
-	var running sync.WaitGroup
-	pass := func(from, to net.Conn, left *int) {
-		defer from.Close()
-		defer to.Close()
-		piece := make([]byte, 64<<10)
-		for {
-			n, err := from.Read(piece)
-			c.mu.Lock()
-			cut := *left >= 0 && n >= *left
-			if cut {
-				n, *left = *left, 0
-			} else if *left >= 0 {
-				*left -= n
-			}
-			c.mu.Unlock()
-			if _, werr := to.Write(piece[:n]); cut || err != nil || werr != nil {
-				return
-			}
-		}
-	}
-	running.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			server, err := net.Dial("tcp", to)
-			if err != nil {
-				client.Close()
-				continue
-			}
-			running.Go(func() { pass(client, server, &c.sent) })
-			running.Go(func() { pass(server, client, &c.back) })
-		}
-	})
-	t.Cleanup(func() { l.Close(); running.Wait() })
-	return c
-}
-
-func (c *cutter) after(sent, back int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.sent, c.back = sent, back
-}
-
 // TestLostConnection cuts the network at every point of a batch, in either
 // direction: whatever Append says then, Head tells what is there, and nothing
 // is lost or doubled.
 func TestLostConnection(t *testing.T) {
 	server := testenv.StartPostgres(t)
-	proxy := newCutter(t, fmt.Sprintf("127.0.0.1:%d", server.Port))
+	proxy := testenv.StartProxy(t, fmt.Sprintf("127.0.0.1:%d", server.Port))
 	url := fmt.Sprintf("postgres://postgres@%s/postgres?sslmode=disable", proxy.Addr())
 	d, err := OpenPostgres(t.Context(), url, DatabaseOptions{Create: true, AllowUnsafe: true})
 	if err != nil {
@@ -190,12 +128,12 @@ func TestLostConnection(t *testing.T) {
 		from := chat('I', "a@x", "b@x", "chat", fmt.Sprint(i), "text")
 		b := &Batch{Rows: rowsOf(t, e, from, from, from), Marks: map[string]uint64{"s": uint64(i)}, After: head.Spool, Spool: head.Spool + 3, Generation: head.Generation, Key: e.Fingerprint()}
 		if i%2 == 0 {
-			proxy.after(i*9, -1)
+			proxy.CutAfter(i*9, -1)
 		} else {
-			proxy.after(-1, i*2)
+			proxy.CutAfter(-1, i*2)
 		}
 		err := d.Append(t.Context(), b)
-		proxy.after(-1, -1)
+		proxy.CutAfter(-1, -1)
 		tries++
 		if err == nil {
 			head.Spool = b.Spool
