@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"archivolt/internal/archive"
+	"archivolt/internal/capture"
 	"archivolt/internal/cisco"
 	"archivolt/internal/message"
 	"archivolt/internal/testenv"
@@ -41,6 +42,37 @@ func (d *daemon) useCisco(url string) {
 	_, password := d.ciscoConfig(url)
 	if _, stderr, code := archivoltd(d.t, "key", "enable", "--config", d.config(), "--passphrase-file", password); code != 0 {
 		d.t.Fatal(stderr)
+	}
+}
+
+// TestCiscoArchiveGone: where the file of a table is gone, or a PostgreSQL
+// database is empty, no new one is begun.
+func TestCiscoArchiveGone(t *testing.T) {
+	pg := testenv.StartPostgres(t, "fsync=on")
+	pg.SQL("postgres", "CREATE DATABASE im")
+	for database, lose := range map[string]func(d *daemon){
+		"archive.db": func(d *daemon) {
+			if err := os.Remove(filepath.Join(d.dir, "archive.db")); err != nil {
+				t.Fatal(err)
+			}
+		},
+		pg.URL("postgres", "im"): func(*daemon) {
+			pg.SQL("postgres", "DROP DATABASE im")
+			pg.SQL("postgres", "CREATE DATABASE im")
+		},
+	} {
+		d := newDaemon(t, freePort(t), server{"prosody", "archive.example.org", "s", 1, []string{"example.org"}})
+		d.useCisco(database)
+		d.launch()
+		d.until("begun", func() bool { return capture.HasTable(filepath.Join(d.dir, "state")) })
+		d.until("in control", func() bool { return d.status().Archive != "" })
+		d.stop()
+		lose(d)
+		for range 2 {
+			if _, stderr, code := archivoltd(t, "run", "--config", d.config()); code != 10 || !strings.Contains(stderr, "try: ") {
+				t.Errorf("%s: code %d\n%s", database, code, stderr)
+			}
+		}
 	}
 }
 

@@ -165,7 +165,10 @@ func openTable(ctx context.Context, d *config.Daemon) (capture.Table, error) {
 		return nil, err
 	}
 	s, err := write.OpenSQLite(d.Archive, o)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, problem.New(problem.NoArchive, d.Archive, "this file is not there, and "+problem.Quote(d.StateDir)+" belongs to one", "put back its newest copy; or give a new archive a state_dir of its own")
+	case err != nil:
 		return nil, err
 	}
 	return s, nil

@@ -186,6 +186,9 @@ func TestStores(t *testing.T) {
 			if err := d.Append(ctx, &Batch{Rows: rows, After: 6, Spool: 8, Generation: 1}); !errors.Is(err, ErrFenced) {
 				t.Errorf("of a writer that was shut out: %v", err)
 			}
+			if err := d.Append(ctx, &Batch{Rows: rows, After: 6, Spool: 8, Generation: 3}); !errors.Is(err, ErrMoved) {
+				t.Errorf("of a writer to a later archive, of which this is an older copy: %v", err)
+			}
 			if err := other.Append(ctx, &Batch{Rows: rows[:1], After: 6, Spool: 7, Generation: 2}); err != nil {
 				t.Error(err)
 			}
