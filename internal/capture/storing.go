@@ -144,7 +144,9 @@ func (w *storer) drain(checkpoints <-chan time.Time) (drained bool, err error) {
 			s.counts.oldest.Store(timeOf(entry))
 		}
 		if err := w.move(entries); err != nil {
-			if errors.Is(err, errHurry) {
+			if errors.Is(err, errHurry) { // the reader is behind what was not moved
+				w.reader.Close()
+				w.reader = s.spool.Reader(s.counts.moved.Load())
 				return false, nil
 			}
 			return false, err

@@ -240,6 +240,59 @@ func TestTableHeld(t *testing.T) {
 	wantRows(t, p.stanzasOf(t), 300)
 }
 
+// TestTableLockedEnd: an end that leaves messages in the spool is none in order,
+// whatever else came in meanwhile.
+func TestTableLockedEnd(t *testing.T) {
+	for range 10 { // the end meets the storer at several places
+		p := newPlace(t)
+		s := p.startTable(t, nil)
+		until(t, func() bool { return s.Status().StoreDown })
+		if err := deliver(s, numbered(1, 10)); err != nil {
+			t.Fatal(err)
+		}
+		stop(t, s)
+		s = p.startTable(t, p.unlocked())
+		if !s.Status().Disorderly {
+			t.Fatal("the run before is said to have left nothing")
+		}
+		stop(t, s)
+		wantRows(t, p.stanzasOf(t), 10)
+	}
+}
+
+// TestTableHeldEnd: encryption is allowed again at the very moment of the end.
+// What was tried before comes in ahead of what came later.
+func TestTableHeldEnd(t *testing.T) {
+	for range 10 {
+		p := newPlace(t)
+		var held atomic.Bool
+		keys := p.unlocked()
+		keys.Hold = func() error {
+			if held.Swap(false) { // once
+				return errors.New("the key was disabled")
+			}
+			return nil
+		}
+		s := p.startTable(t, keys)
+		if err := deliver(s, numbered(1, 10)); err != nil {
+			t.Fatal(err)
+		}
+		until(t, func() bool { return s.Status().Queued == 0 })
+		held.Store(true)
+		if err := deliver(s, numbered(11, 20)); err != nil {
+			t.Fatal(err)
+		}
+		until(t, func() bool { return s.Status().StoreDown })
+		if err := deliver(s, numbered(21, 30)); err != nil {
+			t.Fatal(err)
+		}
+		stop(t, s)
+		s = p.startTable(t, p.unlocked())
+		stop(t, s)
+		wantRows(t, p.stanzasOf(t), 30)
+	}
+}
+
 // TestTableOtherKeystore: what was sealed for one keystore is not lost by
 // starting with another.
 func TestTableOtherKeystore(t *testing.T) {
