@@ -130,10 +130,13 @@ func Start(c Config) (*Node, error) {
 	return n, nil
 }
 
-// Close ends it.
+// Close ends it. A join that has begun to change the keystore is finished
+// first: an unfinished file would be in the way of the next one.
 func (n *Node) Close() {
 	n.cancel()
 	n.ending.Wait()
+	n.joining.Lock()
+	defer n.joining.Unlock()
 }
 
 // run looks and asks until ctx ends.

@@ -48,7 +48,7 @@ func (n *Node) serve(ctx context.Context, listener net.Listener) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(&s) // who asked has left
 	})
-	mux.HandleFunc("POST "+joinPath, n.join)
+	mux.HandleFunc("POST "+joinPath, func(w http.ResponseWriter, r *http.Request) { n.join(ctx, w, r) })
 	server := &http.Server{Handler: mux, TLSConfig: n.Identity.server(), MaxHeaderBytes: 16 << 10,
 		ReadHeaderTimeout: askTimeout, ReadTimeout: askTimeout, WriteTimeout: joinTimeout, IdleTimeout: time.Minute,
 		ErrorLog: log.New(io.Discard, "", 0)} // handshakes that fail are nothing to wake anybody for
@@ -59,18 +59,13 @@ func (n *Node) serve(ctx context.Context, listener net.Listener) {
 	})
 }
 
-// join gives the keys to a daemon that knows the password.
-func (n *Node) join(w http.ResponseWriter, r *http.Request) {
+// join gives the keys to a daemon that knows the password, until ctx ends.
+func (n *Node) join(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	log := n.Log.With("from", r.RemoteAddr)
 	if n.Role != Primary || n.secondPrimary() {
 		http.Error(w, "not the primary", http.StatusNotFound)
 		return
 	}
-	if !n.joining.TryLock() {
-		http.Error(w, "another daemon is joining", http.StatusTooManyRequests)
-		return
-	}
-	defer n.joining.Unlock()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxQuestion))
 	defer clear(body)
 	var q joinRequest
@@ -82,12 +77,20 @@ func (n *Node) join(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this is no request to join", http.StatusBadRequest)
 		return
 	}
+	if !n.joining.TryLock() {
+		http.Error(w, "another daemon is joining", http.StatusTooManyRequests)
+		return
+	}
+	defer n.joining.Unlock()
+	if ctx.Err() != nil { // Close waits for nobody who comes now
+		return
+	}
 	k, err := keystore.Open(n.Keystore, q.Password)
 	if problem.ClassOf(err) == problem.Passphrase {
 		log.Warn("a daemon that wanted to join was refused: the password was wrong")
-		select { // guesses take time, whoever makes them: the lock is held
+		select { // guesses take time, also those of who leaves: the lock is held
 		case <-time.After(wrongPause):
-		case <-r.Context().Done():
+		case <-ctx.Done():
 		}
 		http.Error(w, "the password is wrong", http.StatusForbidden)
 		return

@@ -1,0 +1,105 @@
+package cluster
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"testing"
+	"time"
+)
+
+// TestGuessesAbandoned: who does not wait for the answer to a guess cannot make
+// the next one earlier.
+func TestGuessesAbandoned(t *testing.T) {
+	const question = `{"recipient":"r","password":"Z3Vlc3M="}`
+	a := newMachine(t)
+	a.enable()
+	a.start(Primary)
+	c := newClient(a.peer())
+	defer c.close()
+	guesses := func() (at []time.Time) {
+		for _, line := range regexp.MustCompile(`"time":"([^"]+)".*the password was wrong`).FindAllStringSubmatch(a.logged(), -1) {
+			guessed, err := time.Parse(time.RFC3339Nano, line[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			at = append(at, guessed)
+		}
+		return at
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		_, _, _ = c.ask(ctx, http.MethodPost, joinPath, []byte(question)) // there is no answer
+	}()
+	until(t, "a guess", func() bool { return len(guesses()) == 1 })
+	leave()
+	<-left
+	until(t, "another", func() bool {
+		_, status, err := c.ask(t.Context(), http.MethodPost, joinPath, []byte(question))
+		return err == nil && status == http.StatusForbidden
+	})
+	if at := guesses(); len(at) != 2 || at[1].Sub(at[0]) < wrongPause {
+		t.Errorf("guesses at %v", at)
+	}
+}
+
+// TestSlowQuestion: a question that does not come to its end keeps nobody from
+// joining.
+func TestSlowQuestion(t *testing.T) {
+	a, b := newMachine(t), newMachine(t)
+	a.enable()
+	a.start(Primary)
+	half, whole := io.Pipe()
+	defer whole.Close()
+	go func() {
+		c := newClient(a.peer())
+		defer c.close()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+a.address+joinPath, half)
+		if err == nil {
+			_, _ = c.http.Do(r) // ends with the test
+		}
+	}()
+	if _, err := whole.Write([]byte("{")); err != nil { // returns once it is read to be sent
+		t.Fatal(err)
+	}
+	if _, err := whole.Write([]byte(" ")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.join(a.peer(), password); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCloseJoin: a join that has begun is at its end when Close returns, so that
+// the process does not end in the middle of writing the keystore.
+func TestCloseJoin(t *testing.T) {
+	a, b := newMachine(t), newMachine(t)
+	a.enable()
+	node := a.start(Primary)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = b.join(a.peer(), password) // whether it came through does not matter
+	}()
+	until(t, "joining", func() bool {
+		if !node.joining.TryLock() {
+			return true
+		}
+		node.joining.Unlock()
+		return false
+	})
+	node.Close()
+	if !node.joining.TryLock() {
+		t.Error("a join goes on after Close")
+	} else {
+		node.joining.Unlock()
+	}
+	if _, err := os.Lstat(a.keystore() + ".partial"); err == nil {
+		t.Error("an unfinished keystore is left")
+	}
+	<-ended
+}
