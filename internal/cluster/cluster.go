@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"regexp"
 	"sync"
 	"time"
 
@@ -58,6 +59,17 @@ func (s *Statement) senior(other *Statement) bool {
 		return s.Started.Before(other.Started)
 	}
 	return s.Instance < other.Instance
+}
+
+// What a peer says gets into the log, the status and the line for systemd, and
+// so it must be what this program says: no control characters, no megabytes.
+var (
+	instancePattern = regexp.MustCompile(`^[0-9A-Za-z]{1,64}$`)
+	keyPattern      = regexp.MustCompile(`^([0-9a-f]{16})?$`)
+)
+
+func (s *Statement) valid() bool {
+	return (s.Role == Primary || s.Role == Secondary) && instancePattern.MatchString(s.Instance) && keyPattern.MatchString(s.Key)
 }
 
 // Peer is another daemon.

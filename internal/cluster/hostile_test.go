@@ -2,10 +2,14 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"log"
+	"net"
 	"net/http"
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 )
@@ -102,4 +106,43 @@ func TestCloseJoin(t *testing.T) {
 		t.Error("an unfinished keystore is left")
 	}
 	<-ended
+}
+
+// TestHostileStatement: what a peer says of itself gets into the log, the status
+// and the line for systemd only if it is what archivoltd says.
+func TestHostileStatement(t *testing.T) {
+	const fine = `{"role":"primary","instance":"ABCDEFGHIJKLMNOPQRSTUVWXYZ","key":"0123456789abcdef","made":"2026-11-24T12:00:00Z","started":"2026-11-24T12:00:00Z"}`
+	for name, change := range map[string]struct{ old, new string }{
+		"a line for systemd": {"0123456789abcdef", `x\nMAINPID=1`},
+		"a terminal":         {"0123456789abcdef", `\u001b]0;x\u0007`},
+		"a long key":         {"0123456789abcdef", strings.Repeat("a", 2<<20)},
+		"a long instance":    {"ABCDEFGHIJKLMNOPQRSTUVWXYZ", strings.Repeat("A", 2<<20)},
+		"nothing":            {"", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			peer, b := newMachine(t), newMachine(t)
+			text := strings.Replace(fine, change.old, change.new, 1)
+			l, err := net.Listen("tcp", peer.address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := &http.Server{TLSConfig: peer.identity.server(), ErrorLog: log.New(io.Discard, "", 0),
+				Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) })}
+			defer server.Close()
+			go func() { _ = server.ServeTLS(l, "", "") }()
+			b.enable()
+			node := b.start(Secondary, peer.peer())
+			err = node.Hold()
+			p := node.Status().Peers[0]
+			if change.old == "" {
+				if err == nil || !p.Up || p.Key != "0123456789abcdef" {
+					t.Errorf("%v, %+v", err, p)
+				}
+				return
+			}
+			if err != nil || p.Up || p.Key != "" || !strings.Contains(p.Why, "does not understand") {
+				t.Errorf("held: %.100v; %.200s", err, fmt.Sprint(p))
+			}
+		})
+	}
 }

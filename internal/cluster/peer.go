@@ -174,7 +174,7 @@ func (c *client) statement(ctx context.Context) (*Statement, error) {
 		return nil, err
 	}
 	s := &Statement{}
-	if err := json.Unmarshal(answer, s); status != http.StatusOK || err != nil || s.Instance == "" || s.Role != Primary && s.Role != Secondary {
+	if err := json.Unmarshal(answer, s); status != http.StatusOK || err != nil || !s.valid() {
 		return nil, errors.New("it gives an answer that this version does not understand")
 	}
 	return s, nil
