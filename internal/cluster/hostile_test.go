@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -10,6 +11,8 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -144,5 +147,52 @@ func TestHostileStatement(t *testing.T) {
 				t.Errorf("held: %.100v; %.200s", err, fmt.Sprint(p))
 			}
 		})
+	}
+}
+
+// TestManyConnections: who opens connections without end uses up a few of the
+// process's files, not those that the spool needs; then it answers again.
+func TestManyConnections(t *testing.T) {
+	a, b := newMachine(t), newMachine(t)
+	a.enable()
+	a.start(Primary)
+	var open []net.Conn
+	for range 3 * maxConnections {
+		c, err := net.Dial("tcp", a.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		open = append(open, c)
+	}
+	var closed atomic.Int64
+	var reading sync.WaitGroup
+	soon := time.Now().Add(askTimeout / 2) // before the handshakes time out
+	for _, c := range open {
+		reading.Go(func() {
+			err := c.SetReadDeadline(soon)
+			if err == nil {
+				_, err = c.Read(make([]byte, 1))
+			}
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				closed.Add(1)
+			}
+		})
+	}
+	reading.Wait()
+	if n := closed.Load(); n != 2*maxConnections {
+		t.Errorf("of %d connections %d were closed", len(open), n)
+	}
+	for _, c := range open {
+		c.Close()
+	}
+	until(t, "answered", func() bool {
+		c := newClient(a.peer())
+		defer c.close()
+		_, err := c.statement(t.Context())
+		return err == nil
+	})
+	if _, err := b.join(a.peer(), password); err != nil {
+		t.Error(err)
 	}
 }

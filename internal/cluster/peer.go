@@ -10,6 +10,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"archivolt/internal/keystore"
@@ -28,6 +29,9 @@ const (
 	joinTimeout = time.Minute // Argon2id on a small machine
 	maxQuestion = 64 << 10    // bytes
 	maxAnswer   = 8 << 20     // bytes
+	// maxConnections is how many are open at once, whoever opens them: the spool
+	// needs files too.
+	maxConnections = 64
 	// wrongPause is how long the next attempt waits after a wrong password.
 	wrongPause = time.Second
 )
@@ -49,9 +53,21 @@ func (n *Node) serve(ctx context.Context, listener net.Listener) {
 		_ = json.NewEncoder(w).Encode(&s) // who asked has left
 	})
 	mux.HandleFunc("POST "+joinPath, func(w http.ResponseWriter, r *http.Request) { n.join(ctx, w, r) })
+	var open atomic.Int64
+	limit := func(c net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			if open.Add(1) > maxConnections {
+				_ = c.Close() // before its handshake
+			}
+		case http.StateClosed:
+			open.Add(-1)
+		}
+	}
 	server := &http.Server{Handler: mux, TLSConfig: n.Identity.server(), MaxHeaderBytes: 16 << 10,
 		ReadHeaderTimeout: askTimeout, ReadTimeout: askTimeout, WriteTimeout: joinTimeout, IdleTimeout: time.Minute,
-		ErrorLog: log.New(io.Discard, "", 0)} // handshakes that fail are nothing to wake anybody for
+		ConnState: limit,
+		ErrorLog:  log.New(io.Discard, "", 0)} // handshakes that fail are nothing to wake anybody for
 	n.ending.Go(func() { _ = server.ServeTLS(listener, "", "") }) // until it is closed
 	n.ending.Go(func() {
 		<-ctx.Done()
