@@ -217,7 +217,7 @@ func (k *Keystore) aead() (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// seal writes the file anew.
+// seal writes the file anew, and refuses what could not be read again.
 func (k *Keystore) seal() ([]byte, error) {
 	plain, err := json.Marshal(&k.secrets)
 	if err != nil {
@@ -229,7 +229,11 @@ func (k *Keystore) seal() ([]byte, error) {
 		return nil, err
 	}
 	k.sealed = aead.Seal(nil, nil, plain, k.clear())
-	return k.marshal(), nil
+	data := k.marshal()
+	if _, err := parse(data); err != nil { // nobody would ever open it, and the one that it replaces would be gone
+		return nil, problem.New(problem.Failed, k.path, "this keystore could not be read again: "+err.Error(), "nothing was changed; if it holds many thousands of keys and lines, make another one")
+	}
+	return data, nil
 }
 
 func (k *Keystore) unseal() ([]byte, error) {

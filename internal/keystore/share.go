@@ -143,11 +143,20 @@ func (k *Keystore) receive(sealed []byte) (list []shared, err error) {
 		if last := i == len(list)-1; last != list[i].Disabled.IsZero() {
 			return nil, bad("of the keys that the other daemon has sent, not just the last one is enabled")
 		}
+		if !storable(list[i].Made) || !list[i].Disabled.IsZero() && !storable(list[i].Disabled) {
+			return nil, bad("one of the keys that the other daemon has sent has a time that no keystore has")
+		}
 		if _, err := list[i].fingerprint(); err != nil {
 			return nil, bad("one of the keys that the other daemon has sent is none")
 		}
 	}
 	return list, nil
+}
+
+// storable tells whether the file can hold a time.
+func storable(t time.Time) bool {
+	_, ok := parseTime(t.UTC().Truncate(time.Second).Format(time.RFC3339))
+	return ok
 }
 
 // merge takes the keys of list, behind those of its own that are not in it.

@@ -177,6 +177,21 @@ func TestJoinRefused(t *testing.T) {
 		"none enabled": {func(r string) ([]byte, error) {
 			return encrypted(r, "["+entry(key, iv, `,"disabled":"2026-11-24T12:00:00Z"`)+"]"), nil
 		}, "not just the last one"},
+		"made never": {func(r string) ([]byte, error) {
+			return encrypted(r, `[{"key":"`+key+`","iv":"`+iv+`","made":"0001-01-01T00:00:00Z"}]`), nil
+		}, "a time that no keystore has"},
+		"made too late": {func(r string) ([]byte, error) {
+			return encrypted(r, `[{"key":"`+key+`","iv":"`+iv+`","made":"9999-12-31T23:59:59-23:00"}]`), nil
+		}, "a time that no keystore has"},
+		"made too early": {func(r string) ([]byte, error) {
+			return encrypted(r, `[{"key":"`+key+`","iv":"`+iv+`","made":"0000-01-01T00:00:00+23:00"}]`), nil
+		}, "a time that no keystore has"},
+		"disabled and not": {func(r string) ([]byte, error) {
+			return encrypted(r, "["+entry("B"+key[1:], iv, `,"disabled":"0001-01-01T00:00:00.5Z"`)+","+entry(key, iv, "")+"]"), nil
+		}, "a time that no keystore has"},
+		"more than a file holds": {func(r string) ([]byte, error) {
+			return encrypted(r, "["+strings.Repeat(entry(key, iv, `,"disabled":"2026-11-24T12:00:00Z"`)+",", 25_000)+entry(key, iv, "")+"]"), nil
+		}, "could not be read again"},
 		"far too much":   {func(r string) ([]byte, error) { return encrypted(r, strings.Repeat(" ", maxShared+1)), nil }, "damaged on the way"},
 		"the other's no": {func(string) ([]byte, error) { return nil, errors.New("no") }, "no"},
 		"no recipient":   {func(string) ([]byte, error) { return primary.Share("age1pq1nothing") }, "no recipient of a keystore"},
