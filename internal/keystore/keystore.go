@@ -259,6 +259,7 @@ func (k *Keystore) save(change func() error) (err error) {
 		return remnant(err)
 	}
 	defer w.Abort()
+	keepOwner(w.File, k.path)
 	now, err := os.ReadFile(k.path)
 	if err != nil {
 		return err
