@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"archivolt/internal/capture"
@@ -121,7 +123,15 @@ func (c *keyEnableCmd) noOtherPrimary(a *app, d *config.Daemon) error {
 	if d.Cluster == nil {
 		return nil
 	}
-	other, said := cluster.FindPrimary(a.ctx, peers(d))
+	others := peers(d)
+	if _, err := os.Stat(filepath.Join(d.StateDir, cluster.IdentityFile)); err == nil { // not made here, for another user perhaps
+		self, err := cluster.OpenIdentity(d.StateDir)
+		if err != nil {
+			return err
+		}
+		others = slices.DeleteFunc(others, func(p cluster.Peer) bool { return p.Pin == self.Pin() }) // this one may be in its own list
+	}
+	other, said := cluster.FindPrimary(a.ctx, others)
 	if other != nil {
 		return problem.New(problem.Failed, "cluster", other.Address+" is the primary already, and a second one is refused", "write role: secondary into "+filepath.Base(c.Config)+", then archivoltd key join")
 	}
