@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"encoding/hex"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +34,10 @@ type Life struct {
 
 	last  time.Time // sign of the writer
 	alone time.Time // since then it runs, and no server has come up; zero if one has
+
+	configuration string
+	known         map[string]bool      // servers that were connected under it
+	away          map[string]time.Time // of these, the ones that are not since the start: since when that is told
 }
 
 // Epoch is the life of one data key.
@@ -161,14 +166,50 @@ func (l *Life) noServer(to time.Time) {
 	}
 	if until.Sub(l.alone) > connecting {
 		l.Lost = append(l.Lost, Period{From: l.alone, To: to, Detail: "no server was connected since the start"})
+		for server := range l.away { // which is told with that
+			l.away[server] = until
+		}
 	}
 	l.alone = time.Time{}
+}
+
+// notBack ends the time since the start in which a server was not connected that
+// had been before; to is zero if it has no end.
+func (l *Life) notBack(server string, to time.Time) {
+	from, away := l.away[server]
+	delete(l.away, server)
+	until := to
+	if to.IsZero() {
+		until = l.last
+	}
+	if away && until.Sub(from) > connecting {
+		l.Lost = append(l.Lost, Period{From: from, To: to, Detail: strings.TrimSuffix(server, "/") + " was not connected since the start"})
+	}
+}
+
+// allNotBack does the same for all of them.
+func (l *Life) allNotBack(to time.Time) {
+	l.noServer(to)
+	for _, server := range slices.Sorted(maps.Keys(l.away)) {
+		l.notBack(server, to)
+	}
+}
+
+// expect begins the time since the start for every server that is known and not
+// told as lost anyway.
+func (l *Life) expect(since time.Time) {
+	l.away = map[string]time.Time{}
+	for server := range l.known {
+		if !slices.ContainsFunc(l.Lost, func(p Period) bool { return p.To.IsZero() && serverOf(p.Detail) == server }) {
+			l.away[server] = since
+		}
+	}
 }
 
 // end takes the end of what is told.
 func (l *Life) end() {
 	if l.Running {
-		l.noServer(time.Time{})
+		l.allNotBack(time.Time{})
 	}
 	slices.SortStableFunc(l.Lost, func(x, y Period) int { return x.From.Compare(y.From) })
 }
@@ -189,17 +230,22 @@ func (l *Life) event(entry *ledger.Event) {
 		l.sign(e.At)
 	}
 	switch e.Name {
-	case ledger.Created, ledger.Configuration, ledger.Heartbeat:
+	case ledger.Created, ledger.Heartbeat:
+	case ledger.Configuration:
+		if l.configuration != e.Detail { // it may name other servers
+			l.configuration, l.known, l.away = e.Detail, nil, nil
+		}
 	case ledger.Started:
 		if len(l.Starts) > 0 {
 			l.Down = append(l.Down, Period{From: sign, To: e.At})
 		}
 		l.Starts = append(l.Starts, Start{At: e.At, Detail: e.Detail, Disorder: l.Running, Sign: sign})
-		l.noServer(sign) // of a run that was killed
+		l.allNotBack(sign) // of a run that was killed
 		l.Running, l.alone = true, e.At
+		l.expect(e.At)
 	case ledger.Stopped:
 		l.Running = false
-		l.noServer(e.At)
+		l.allNotBack(e.At)
 		for i := range l.Lost {
 			if l.Lost[i].To.IsZero() {
 				l.Lost[i].To = e.At
@@ -207,11 +253,21 @@ func (l *Life) event(entry *ledger.Event) {
 		}
 	case ledger.Lost:
 		l.alone = time.Time{} // one was connected
+		delete(l.away, serverOf(e.Detail))
 		l.Lost = append(l.Lost, Period{From: e.At, Detail: e.Detail})
 	case ledger.Connected:
+		server := serverOf(e.Detail)
+		if !l.alone.IsZero() {
+			delete(l.away, server) // told with that
+		}
 		l.noServer(e.At)
+		l.notBack(server, e.At)
+		if l.known == nil {
+			l.known = map[string]bool{}
+		}
+		l.known[server] = true
 		for i := range l.Lost {
-			if l.Lost[i].To.IsZero() && serverOf(l.Lost[i].Detail) == serverOf(e.Detail) {
+			if l.Lost[i].To.IsZero() && serverOf(l.Lost[i].Detail) == server {
 				l.Lost[i].To = e.At
 				break
 			}
