@@ -35,6 +35,8 @@ type Life struct {
 	last  time.Time // sign of the writer
 	alone time.Time // since then it runs, and no server has come up; zero if one has
 
+	open map[string][]int // by server: periods of Lost that have no end yet
+
 	configuration string
 	known         map[string]bool      // servers that were connected under it
 	away          map[string]time.Time // of these, the ones that are not since the start: since when that is told
@@ -200,7 +202,7 @@ func (l *Life) allNotBack(to time.Time) {
 func (l *Life) expect(since time.Time) {
 	l.away = map[string]time.Time{}
 	for server := range l.known {
-		if !slices.ContainsFunc(l.Lost, func(p Period) bool { return p.To.IsZero() && serverOf(p.Detail) == server }) {
+		if len(l.open[server]) == 0 {
 			l.away[server] = since
 		}
 	}
@@ -246,14 +248,20 @@ func (l *Life) event(entry *ledger.Event) {
 	case ledger.Stopped:
 		l.Running = false
 		l.allNotBack(e.At)
-		for i := range l.Lost {
-			if l.Lost[i].To.IsZero() {
+		for _, list := range l.open {
+			for _, i := range list {
 				l.Lost[i].To = e.At
 			}
 		}
+		l.open = nil
 	case ledger.Lost:
 		l.alone = time.Time{} // one was connected
-		delete(l.away, serverOf(e.Detail))
+		server := serverOf(e.Detail)
+		delete(l.away, server)
+		if l.open == nil {
+			l.open = map[string][]int{}
+		}
+		l.open[server] = append(l.open[server], len(l.Lost))
 		l.Lost = append(l.Lost, Period{From: e.At, Detail: e.Detail})
 	case ledger.Connected:
 		server := serverOf(e.Detail)
@@ -266,11 +274,8 @@ func (l *Life) event(entry *ledger.Event) {
 			l.known = map[string]bool{}
 		}
 		l.known[server] = true
-		for i := range l.Lost {
-			if l.Lost[i].To.IsZero() && serverOf(l.Lost[i].Detail) == server {
-				l.Lost[i].To = e.At
-				break
-			}
+		if list := l.open[server]; len(list) > 0 {
+			l.Lost[list[0]].To, l.open[server] = e.At, list[1:]
 		}
 	case ledger.SpoolFull:
 		l.Full = append(l.Full, Period{From: e.At, Detail: e.Detail})

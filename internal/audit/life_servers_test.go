@@ -34,3 +34,23 @@ func TestOneServerAway(t *testing.T) {
 		t.Errorf("%v\nwant\n%v", got, want)
 	}
 }
+
+// TestManyLosses: a connection that came and went all the time does not keep
+// check busy for hours.
+func TestManyLosses(t *testing.T) {
+	const n = 300_000
+	events := []ledger.Event{{Time: 1, Name: ledger.Started}}
+	for i := range int64(n) {
+		events = append(events, ledger.Event{Time: 2 * i, Name: ledger.Connected, Detail: "h:1/a/X"}, ledger.Event{Time: 2*i + 1, Name: ledger.Lost, Detail: "h:1/a/X: gone"})
+	}
+	done := make(chan *Life, 1)
+	go func() { done <- LifeOf(events) }()
+	select {
+	case l := <-done:
+		if len(l.Lost) != n || !l.Lost[n-1].To.IsZero() || l.Lost[n-2].To.IsZero() {
+			t.Errorf("%d losses", len(l.Lost))
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("not in ten seconds")
+	}
+}
