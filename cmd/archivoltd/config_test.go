@@ -60,6 +60,8 @@ func TestCheckConfig(t *testing.T) {
 		{"a cluster without Cisco's format", "listen: none", "listen: none\ncluster: {role: primary, listen: '127.0.0.1:9281'}", 2, "cluster: are for format: cisco alone"},
 		{"a cluster without a role", "recipients: [officer.pub]", "format: cisco\nkeystore: keys\ncluster: {listen: '127.0.0.1:9281'}", 2, "cluster: role: is neither primary nor secondary"},
 		{"a cluster without an address", "recipients: [officer.pub]", "format: cisco\nkeystore: keys\ncluster: {role: primary}", 2, "cluster: listen: is no host:port"},
+		{"a cluster at no port", "recipients: [officer.pub]", "format: cisco\nkeystore: keys\ncluster: {role: primary, listen: '127.0.0.1:'}", 2, "cluster: listen: is no host:port"},
+		{"a peer on no machine", "recipients: [officer.pub]", "format: cisco\nkeystore: keys\ncluster: {role: secondary, listen: 'h:9281', peers: [{address: ':9281', pin: " + strings.Repeat("0f", 32) + "}]}", 2, "cluster: peer 1: address: is no host:port"},
 		{"a secondary alone", "recipients: [officer.pub]", "format: cisco\nkeystore: keys\ncluster: {role: secondary, listen: 'h:9281'}", 2, "cluster: peers: is missing"},
 		{"a peer without an address", "recipients: [officer.pub]", "format: cisco\nkeystore: keys\ncluster: {role: secondary, listen: 'h:9281', peers: [{pin: x}]}", 2, "cluster: peer 1: address: is no host:port"},
 		{"a peer without a pin", "recipients: [officer.pub]", "format: cisco\nkeystore: keys\ncluster: {role: secondary, listen: 'h:9281', peers: [{address: 'i:9281', pin: 00FF}]}", 2, "cluster: peer 1: pin: is none"},

@@ -45,15 +45,19 @@ type Statement struct {
 	Instance string    `json:"instance"` // random, of the process
 	Key      string    `json:"key"`      // fingerprint of the key that is enabled in its keystore; empty if none is
 	Made     time.Time `json:"made"`     // when the first key of its keystore was made
+	Latest   time.Time `json:"latest"`   // when the last one was
 	Started  time.Time `json:"started"`  // of the process
 }
 
 // senior tells whether s goes before other where both are primaries: the one
-// whose first key is older, and of two that have one keystore the one that was
-// started earlier.
+// whose first key is older; of two with copies of one keystore the one that has
+// made a key since; and else the one that was started earlier.
 func (s *Statement) senior(other *Statement) bool {
 	if !s.Made.Equal(other.Made) {
 		return s.Made.Before(other.Made)
+	}
+	if !s.Latest.Equal(other.Latest) {
+		return s.Latest.After(other.Latest)
 	}
 	if !s.Started.Equal(other.Started) {
 		return s.Started.Before(other.Started)
@@ -192,8 +196,9 @@ func (n *Node) look() error {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.self.Made, n.self.Key = known.Keys[0].Made, ""
-	if last := known.Keys[len(known.Keys)-1]; last.Enabled() {
+	last := known.Keys[len(known.Keys)-1]
+	n.self.Made, n.self.Latest, n.self.Key = known.Keys[0].Made, last.Made, ""
+	if last.Enabled() {
 		n.self.Key = last.Fingerprint
 	}
 	return nil

@@ -433,6 +433,20 @@ func TestTwins(t *testing.T) {
 	if err := nodeB.Hold(); err != nil {
 		t.Errorf("the earlier one is held: %v", err)
 	}
+	// The later one makes a key of its own, by which it goes before.
+	nextSecond(t)
+	a.change((*keystore.Keystore).Disable)
+	public, err := keys.ParsePublic("public_key.pem", publicKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.change(func(k *keystore.Keystore) error { return k.Enable(public, filepath.Join(a.dir, "escrow")) })
+	nodeA.Close()
+	nodeA = a.start(Primary, list...)
+	until(t, "the one without the new key held", held(nodeB, "second primary"))
+	if err := nodeA.Hold(); err != nil {
+		t.Errorf("the one with the new key is held: %v", err)
+	}
 }
 
 // TestKeyChanges: a new key at the primary holds everybody until they have it.

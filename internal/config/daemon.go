@@ -271,7 +271,7 @@ func (c *Cluster) check() (what, try string) {
 	if c.Role != Primary && c.Role != Secondary {
 		return "role: is neither primary nor secondary", "write primary on the one machine where the key is made, and secondary on the others"
 	}
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+	if _, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" || port == "0" {
 		return "listen: is no host:port", "name an address of this machine that the others reach, such as 10.0.0.1:9281"
 	}
 	if c.Role == Secondary && len(c.Peers) == 0 {
@@ -279,7 +279,7 @@ func (c *Cluster) check() (what, try string) {
 	}
 	for i, p := range c.Peers {
 		at := fmt.Sprintf("peer %d: ", i+1)
-		if _, _, err := net.SplitHostPort(p.Address); err != nil {
+		if host, port, err := net.SplitHostPort(p.Address); err != nil || host == "" || port == "" {
 			return at + "address: is no host:port", "name what listen: in the cluster: of that daemon has"
 		}
 		if !pinPattern.MatchString(p.Pin) {

@@ -119,7 +119,7 @@ func remnant(err error) error {
 	if !errors.As(err, &r) {
 		return err
 	}
-	return problem.New(problem.Failed, r.Path, "an earlier run left this file unfinished, or another one is writing it now", "see that no other archivoltd is running, then: rm "+problem.Quote(r.Path))
+	return problem.New(problem.Failed, r.Path, "an earlier run left this file unfinished, or another one is writing it now", "wait a moment and try again; if the file is still there, a run was killed: rm "+problem.Quote(r.Path))
 }
 
 // Inspect reads what stands in clear. The daemon can capture with that alone.
