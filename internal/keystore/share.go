@@ -119,7 +119,7 @@ func (k *Keystore) join(fresh bool, exchange func(recipient string) ([]byte, err
 }
 
 // receive opens what another keystore's Share has given.
-func (k *Keystore) receive(sealed []byte) (list []shared, err error) {
+func (k *Keystore) receive(sealed []byte) ([]shared, error) {
 	bad := func(what string) error {
 		return problem.New(problem.Failed, k.path, what, "use the same version of archivoltd on both machines, and try again")
 	}
@@ -136,21 +136,30 @@ func (k *Keystore) receive(sealed []byte) (list []shared, err error) {
 		return nil, bad("what the other daemon has sent was damaged on the way")
 	}
 	defer clear(plain)
+	list, what := parseShared(plain)
+	if what != "" {
+		return nil, bad(what)
+	}
+	return list, nil
+}
+
+// parseShared reads a list of keys, or says what is wrong with it.
+func parseShared(plain []byte) (list []shared, what string) {
 	if err := json.Unmarshal(plain, &list); err != nil || len(list) == 0 {
-		return nil, bad("what the other daemon has sent is no list of keys")
+		return nil, "what the other daemon has sent is no list of keys"
 	}
 	for i := range list {
 		if last := i == len(list)-1; last != list[i].Disabled.IsZero() {
-			return nil, bad("of the keys that the other daemon has sent, not just the last one is enabled")
+			return nil, "of the keys that the other daemon has sent, not just the last one is enabled"
 		}
 		if !storable(list[i].Made) || !list[i].Disabled.IsZero() && !storable(list[i].Disabled) {
-			return nil, bad("one of the keys that the other daemon has sent has a time that no keystore has")
+			return nil, "one of the keys that the other daemon has sent has a time that no keystore has"
 		}
 		if _, err := list[i].fingerprint(); err != nil {
-			return nil, bad("one of the keys that the other daemon has sent is none")
+			return nil, "one of the keys that the other daemon has sent is none"
 		}
 	}
-	return list, nil
+	return list, ""
 }
 
 // storable tells whether the file can hold a time.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -225,6 +226,57 @@ func TestJoinRefused(t *testing.T) {
 	if primary.Known().Sharings[0].Time != time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC) {
 		t.Errorf("%v", primary.Known().Sharings[0])
 	}
+}
+
+// FuzzShared: no panic; with a list that is taken the file can be read again,
+// holds all keys of both, and encrypts with the list's last one.
+func FuzzShared(f *testing.F) {
+	primary, _ := create(f)
+	other, _ := create(f)
+	seed := func(keys ...shared) {
+		data, err := json.Marshal(keys)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	one, two := shared{other.Material[0], at, at}, shared{primary.Material[0], at, time.Time{}}
+	seed(two)
+	seed(one, two)
+	seed(one, one, two)
+	f.Add([]byte(`[{"made":"0001-01-01T00:00:00.5Z"}]`))
+	f.Fuzz(func(t *testing.T, plain []byte) {
+		list, what := parseShared(plain)
+		if what != "" {
+			return
+		}
+		k := *primary
+		if err := k.merge(list); err != nil {
+			t.Fatal(err)
+		}
+		data, err := k.seal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := parse(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held := map[string]bool{}
+		for _, key := range file.Keys {
+			held[key.Fingerprint] = true
+		}
+		for _, s := range list {
+			if fp, _ := s.fingerprint(); !held[fp] {
+				t.Fatalf("the key %s is lost", fp)
+			}
+		}
+		last, _ := list[len(list)-1].fingerprint()
+		if end := file.Keys[len(file.Keys)-1]; !held[primary.Keys[0].Fingerprint] || end.Fingerprint != last || !end.Enabled() || !k.consistent() {
+			t.Fatalf("%+v", file.Keys)
+		}
+	})
 }
 
 func shell(t testing.TB, script string) string {
