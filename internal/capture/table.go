@@ -123,7 +123,7 @@ func (c *ciscoTable) resume() (at position, err error) {
 		return at, err
 	default:
 		if err := json.Unmarshal(text, &c.state); err != nil {
-			return at, problem.New(problem.Failed, c.path(), "this file is damaged", "restore it from its backup")
+			return at, problem.New(problem.Failed, c.path(), "this file is damaged", "restore it from its backup; or move it away: then nobody can tell whether this is the database that was left")
 		}
 	}
 	at.id = c.head.ID
