@@ -146,6 +146,7 @@ func TestCiscoManual(t *testing.T) {
 		wantWaves(t, m.opened(database), map[string]int{}, waves...)
 	}
 	once(db2, "first", "second", "fourth")
+	m.everyCommand(db2, 3*2*inWave)
 	// The gap is exactly the third wave of Prosody's.
 	gaps := regexp.MustCompile(`"gap in delivery numbers".*"from":(\d+),"to":(\d+)`).FindAllStringSubmatch(d.log.String(), -1)
 	var from, to int
@@ -222,6 +223,43 @@ func TestCiscoManual(t *testing.T) {
 	once(db1, "first", "second", "fourth", "seventh", "eighth", "ninth")
 	d.stop()
 	checkLog(t, d.log.String())
+}
+
+// everyCommand opens a database of n messages, all between two people, with each
+// command of archivolt.
+func (m *machine) everyCommand(database string, n int) {
+	m.t.Helper()
+	for _, c := range []struct {
+		args string
+		want []string // in what it prints or notes
+	}{
+		{"check", []string{fmt.Sprintf("%d messages, the same in %d further copies", n, n), "archivoltd has filled"}},
+		{"users", []string{"anna@example.org", "ben@example.org"}},
+		{"rooms", []string{fmt.Sprintf("%d rows: %d opened", 2*n, 2*n)}},
+		{"search second ejabberd 17 --context 0", []string{"second by ejabberd 17", "1 message found"}},
+		{"search second --fast --user ben@example.org --context 0", []string{"messages found"}},
+		{"show --with anna@example.org --with ben@example.org", []string{"first by prosody 0", "fourth by ejabberd 0", fmt.Sprintf("%d messages shown", n)}},
+		{"export --format csv --format eml --out case", []string{"wrote case"}},
+	} {
+		name, flags, _ := strings.Cut(c.args, " ")
+		args := append([]string{name, database, "--key", "encrypted_key.pem", "--private-key", "private_key.pem"}, strings.Fields(flags)...)
+		command := exec.Command(filepath.Join(m.release, "archivolt"), args...)
+		command.Dir, command.Env = m.officer, m.env
+		out, err := command.CombinedOutput()
+		if err != nil {
+			m.t.Errorf("archivolt %s: %v\n%s", c.args, err, out)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(string(out), want) {
+				m.t.Errorf("archivolt %s prints\n%.2000s\nwithout %q", c.args, out, want)
+			}
+		}
+	}
+	verify := exec.Command(filepath.Join(m.release, "archivolt"), "verify", "case")
+	verify.Dir, verify.Env = m.officer, m.env
+	if out, err := verify.CombinedOutput(); err != nil {
+		m.t.Errorf("archivolt verify: %v\n%s", err, out)
+	}
 }
 
 // servers are the names of the manual's database servers: the one that was
