@@ -92,6 +92,17 @@ func stop(t testing.TB, s *Service) {
 	}
 }
 
+// stopAtOnce ends a service and waits for no archive: what is not stored stays
+// in the spool.
+func stopAtOnce(t testing.TB, s *Service) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.Stop(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // text is the stanza with a number.
 func text(n uint64) string {
 	return fmt.Sprintf("<message xmlns='jabber:client' from='anna@example.org/desk' to='ben%d@example.org' id='m%d' type='chat'><body>known text %d</body></message>", n%3, n, n)

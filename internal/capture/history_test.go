@@ -36,11 +36,7 @@ func (p *place) away(t *testing.T, from, to uint64) {
 	if err := deliver(s, numbered(from, to)); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := s.Stop(ctx); err != nil {
-		t.Fatal(err)
-	}
+	stopAtOnce(t, s)
 }
 
 func (p *place) run(t *testing.T, from, to uint64) {
@@ -148,11 +144,7 @@ func TestSegmentTakenAway(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := s.Stop(ctx); err != nil {
-		t.Fatal(err)
-	}
+	stopAtOnce(t, s)
 	segments, _ := filepath.Glob(filepath.Join(p.dir, "state", "spool", "*.spool"))
 	if len(segments) < 4 {
 		t.Fatal(segments)

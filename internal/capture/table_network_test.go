@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"archivolt/internal/cisco/write"
 	"archivolt/internal/testenv"
 )
 
@@ -22,14 +21,7 @@ func TestTableNetwork(t *testing.T) {
 	server.SQL("postgres", "CREATE DATABASE im")
 	proxy := testenv.StartProxy(t, fmt.Sprintf("127.0.0.1:%d", server.Port))
 	p := newPlace(t)
-	table, err := write.OpenPostgres(t.Context(), fmt.Sprintf("postgres://postgres@%s/im?sslmode=disable", proxy.Addr()), write.DatabaseOptions{Create: true, Timeout: 2 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := StartTable(p.config(), table, p.unlocked())
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := p.startPostgres(t, fmt.Sprintf("postgres://postgres@%s/im?sslmode=disable", proxy.Addr()), 2*time.Second)
 	next := uint64(1)
 	load := func(n uint64) {
 		t.Helper()

@@ -4,7 +4,6 @@ package capture
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -43,11 +42,7 @@ func (p *place) waiting(t *testing.T, from, to uint64) {
 	if err := deliver(s, numbered(from, to)); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := s.Stop(ctx); err != nil {
-		t.Fatal(err)
-	}
+	stopAtOnce(t, s)
 }
 
 func copyFile(t *testing.T, from, to string) {

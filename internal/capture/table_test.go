@@ -4,7 +4,6 @@ package capture
 
 import (
 	"bytes"
-	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/base64"
@@ -51,6 +50,21 @@ func (p *place) cisco() string { return filepath.Join(p.dir, "cisco.db") }
 func (p *place) startTable(t testing.TB, keys *Unlocked) *Service {
 	t.Helper()
 	s, err := StartTable(p.config(), p.table(t), keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// startPostgres is startTable with the table in a PostgreSQL, which has so long
+// for one request.
+func (p *place) startPostgres(t testing.TB, url string, timeout time.Duration) *Service {
+	t.Helper()
+	table, err := write.OpenPostgres(t.Context(), url, write.DatabaseOptions{Create: true, Timeout: timeout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := StartTable(p.config(), table, p.unlocked())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,11 +175,7 @@ func TestTableLocked(t *testing.T) {
 		if err := deliver(s, numbered(first, 300)); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		if err := s.Stop(ctx); err != nil {
-			t.Fatal(err)
-		}
+		stopAtOnce(t, s)
 		if s.Left() < 200 {
 			t.Errorf("%d entries are left", s.Left())
 		}
@@ -301,11 +311,7 @@ func TestTableOtherKeystore(t *testing.T) {
 	if err := deliver(s, numbered(1, 20)); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := s.Stop(ctx); err != nil {
-		t.Fatal(err)
-	}
+	stopAtOnce(t, s)
 	other, err := age.GenerateX25519Identity()
 	if err != nil {
 		t.Fatal(err)
@@ -314,11 +320,7 @@ func TestTableOtherKeystore(t *testing.T) {
 	keys.Spool = other
 	s = p.startTable(t, keys)
 	until(t, func() bool { return s.Status().StoreFails > 0 })
-	ctx, cancel = context.WithCancel(context.Background())
-	cancel()
-	if err := s.Stop(ctx); err != nil {
-		t.Fatal(err)
-	}
+	stopAtOnce(t, s)
 	s = p.startTable(t, p.unlocked())
 	stop(t, s)
 	wantRows(t, p.stanzasOf(t), 20)
@@ -377,14 +379,7 @@ func TestTablePostgres(t *testing.T) {
 	server := testenv.StartPostgres(t, "fsync=on", "synchronous_commit=on", "autovacuum=off")
 	server.SQL("postgres", "CREATE DATABASE im")
 	p := newPlace(t)
-	table, err := write.OpenPostgres(context.Background(), server.URL("postgres", "im"), write.DatabaseOptions{Create: true, Timeout: 5 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := StartTable(p.config(), table, p.unlocked())
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := p.startPostgres(t, server.URL("postgres", "im"), 5*time.Second)
 	next := uint64(1)
 	load := func(n uint64) {
 		t.Helper()
