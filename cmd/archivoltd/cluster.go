@@ -110,14 +110,6 @@ func isSecondary(d *config.Daemon) bool {
 	return d.Cluster != nil && d.Cluster.Role == config.Secondary
 }
 
-// onlyPrimary refuses what a secondary leaves to the primary.
-func onlyPrimary(d *config.Daemon) error {
-	if isSecondary(d) {
-		return problem.New(problem.Usage, d.Keystore, "this daemon is a secondary: its key is made, disabled and handed out at the primary", "do it there, then archivoltd key join here")
-	}
-	return nil
-}
-
 // noOtherPrimary refuses to make a key where a peer has one already.
 func (c *keyEnableCmd) noOtherPrimary(a *app, d *config.Daemon) error {
 	if d.Cluster == nil {

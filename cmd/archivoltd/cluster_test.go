@@ -125,6 +125,9 @@ func TestCluster(t *testing.T) {
 	b.refused(1, "there is no keystore yet\n  try: archivoltd key join --config ", "run")
 	b.refused(14, "none of the peers is the primary", "key", "join")
 	a.shell("archivoltd key enable --config archivoltd.yaml")
+	if out := a.shell("archivoltd check-config --config archivoltd.yaml"); !strings.Contains(out, "primary of 2 daemons with this key, answers the others at "+a.address+"\n") {
+		t.Errorf("check-config prints\n%s", out)
+	}
 	a.start()
 	b.shell(block1(t, "sh join"))
 	b.start()
@@ -202,7 +205,44 @@ psql -X -A -t '` + pg.URL("postgres", database) + `' -c "SELECT body_string FROM
 			t.Errorf("%s holds %q, want %q", database, got, want)
 		}
 	}
+	// The primary is gone: a secondary takes its place, and hands out the key.
+	b.of("primary", a)
+	b.start()
+	b.shell("archivoltd key download --config archivoltd.yaml --public-key public.pem | base64 -d | openssl pkeyutl -decrypt -inkey private.pem > key.txt")
+	if one, two := read(t, filepath.Join(a.dir, "key.txt")), read(t, filepath.Join(b.dir, "key.txt")); one != two || len(one) != 110 {
+		t.Error("the new primary hands out another key")
+	}
+	b.stop()
 	if list := a.shell("archivoltd key list --config archivoltd.yaml"); strings.Count(list, "with the keystore of another daemon") != 2 {
 		t.Errorf("key list prints\n%s", list)
 	}
+}
+
+// TestDisabled: a daemon whose key is disabled starts, captures and says what
+// it waits for; a new key and a start bring in what has waited.
+func TestDisabled(t *testing.T) {
+	testenv.Command(t, "openssl")
+	testenv.Command(t, "sqlite3")
+	p := testenv.StartProsody(t, testenv.ProsodySetup{Users: []string{"anna", "ben"}})
+	d := newClustered(t, "archive.db", server{"prosody", p.Component, p.Secret, p.ComponentPort, []string{p.Domain}})
+	d.shell("archivoltd key enable --config archivoltd.yaml; archivoltd key disable --config archivoltd.yaml")
+	d.launch()
+	d.until("held", func() bool {
+		s := d.status()
+		return s.Connected == 1 && s.Cluster != nil && strings.HasSuffix(s.Cluster.Held, "keystore: encryption is disabled")
+	})
+	anna := testenv.StartXMPPClient(t, "anna@"+p.Domain+"/desk", testenv.Password, "127.0.0.1", p.ClientPort)
+	ben := testenv.StartXMPPClient(t, "ben@"+p.Domain+"/phone", testenv.Password, "127.0.0.1", p.ClientPort)
+	anna.Send(testenv.XMPPMessage{To: ben.JID, Body: "the tide at eight"})
+	d.recorded(2)
+	d.stop()
+	rows := func() string { return strings.TrimSpace(d.shell("sqlite3 archive.db 'SELECT count(*) FROM jm'")) }
+	if n := rows(); n != "0" {
+		t.Errorf("%s rows are encrypted with a key that is disabled", n)
+	}
+	d.shell("openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out private.pem; openssl pkey -in private.pem -pubout -out public.pem")
+	d.shell("archivoltd key enable --config archivoltd.yaml --public-key public.pem --escrow escrow.pem")
+	d.start()
+	d.until("done", func() bool { return rows() == "2" })
+	d.stop()
 }

@@ -68,8 +68,8 @@ func notCisco(file string) error {
 // ofPrimary is cisco for what a secondary leaves to the primary.
 func (f *keystoreFlags) ofPrimary() (*config.Daemon, error) {
 	d, err := f.cisco()
-	if err == nil {
-		err = onlyPrimary(d)
+	if err == nil && isSecondary(d) {
+		err = problem.New(problem.Usage, d.Keystore, "this daemon is a secondary: its key is made, disabled and handed out at the primary", "do it there, then archivoltd key join here")
 	}
 	return d, err
 }
@@ -89,6 +89,21 @@ func (f *keystoreFlags) open(a *app, d *config.Daemon) (*keystore.Keystore, erro
 	}
 	f.typed = password
 	return keystore.Open(path, password)
+}
+
+// using opens the keystore of the configuration that read gives, has use work
+// with it, and closes it.
+func (f *keystoreFlags) using(a *app, read func() (*config.Daemon, error), use func(*config.Daemon, *keystore.Keystore) error) error {
+	d, err := read()
+	if err != nil {
+		return err
+	}
+	k, err := f.open(a, d)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	return use(d, k)
 }
 
 func noKeystore(d *config.Daemon, file string) error {
@@ -197,26 +212,20 @@ func (c *keyDownloadCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	d, err := c.cisco()
-	if err == nil && c.Key == "" { // a key that was a secondary's own, before it joined, is there alone
-		err = onlyPrimary(d)
+	read := c.ofPrimary
+	if c.Key != "" { // one that was a secondary's own, before it joined, is there alone
+		read = c.cisco
 	}
-	if err != nil {
+	return c.using(a, read, func(d *config.Daemon, k *keystore.Keystore) error {
+		wrapped, err := k.Download(public, c.Key)
+		if err != nil {
+			return err
+		}
+		handed := k.Known().Handed
+		a.log().Info("a key was handed out", "keystore", d.Keystore, "key", handed[len(handed)-1].Key, "public_key", public.Fingerprint(), "file", c.PublicKey)
+		_, err = a.out.Write(wrapped)
 		return err
-	}
-	k, err := c.open(a, d)
-	if err != nil {
-		return err
-	}
-	defer k.Close()
-	wrapped, err := k.Download(public, c.Key)
-	if err != nil {
-		return err
-	}
-	handed := k.Known().Handed
-	a.log().Info("a key was handed out", "keystore", d.Keystore, "key", handed[len(handed)-1].Key, "public_key", public.Fingerprint(), "file", c.PublicKey)
-	_, err = a.out.Write(wrapped)
-	return err
+	})
 }
 
 // keyEnableCmd makes a key.
@@ -296,23 +305,16 @@ type keyDisableCmd struct{ keystoreFlags }
 
 // Run disables the key.
 func (c *keyDisableCmd) Run(a *app) error {
-	d, err := c.ofPrimary()
-	if err != nil {
+	return c.using(a, c.ofPrimary, func(_ *config.Daemon, k *keystore.Keystore) error {
+		if err := k.Disable(); err != nil {
+			return err
+		}
+		all := k.Known().Keys
+		fp := all[len(all)-1].Fingerprint
+		a.log().Info("a key was disabled", "key", fp)
+		_, err := fmt.Fprintf(a.out, "key %s is disabled, and stays in the keystore for what it has encrypted\nnothing more can be written until: archivoltd key enable --config %s --public-key FILE --escrow FILE\n", fp, problem.Quote(c.Config))
 		return err
-	}
-	k, err := c.open(a, d)
-	if err != nil {
-		return err
-	}
-	defer k.Close()
-	if err := k.Disable(); err != nil {
-		return err
-	}
-	all := k.Known().Keys
-	fp := all[len(all)-1].Fingerprint
-	a.log().Info("a key was disabled", "key", fp)
-	_, err = fmt.Fprintf(a.out, "key %s is disabled, and stays in the keystore for what it has encrypted\nnothing more can be written until: archivoltd key enable --config %s --public-key FILE --escrow FILE\n", fp, problem.Quote(c.Config))
-	return err
+	})
 }
 
 // keyListCmd shows what stands in clear. It needs no password.
@@ -356,31 +358,28 @@ type passwordChangeCmd struct {
 
 // Run changes the password.
 func (c *passwordChangeCmd) Run(a *app) error {
-	d, err := c.cisco()
-	if err != nil {
+	return c.using(a, c.cisco, func(_ *config.Daemon, k *keystore.Keystore) error {
+		password, err := c.newPassword(a)
+		if err != nil {
+			return err
+		}
+		if err := k.ChangePassword(c.typed, password); err != nil {
+			return err
+		}
+		a.log().Info("the password was changed")
+		_, err = fmt.Fprintln(a.out, "the password is changed; copies of the keystore from before still open with the old one")
 		return err
-	}
-	k, err := c.open(a, d)
-	if err != nil {
-		return err
-	}
-	defer k.Close()
-	var password []byte
+	})
+}
+
+func (c *passwordChangeCmd) newPassword(a *app) (password []byte, err error) {
 	if c.NewPassphraseFile != "" {
 		password, err = readPassword(a, c.NewPassphraseFile)
 	} else {
 		password, err = a.prompt().AskNew(a.ctx, "New encryption password: ")
 	}
-	if err != nil {
-		return err
+	if err == nil && len(password) == 0 {
+		err = problem.New(problem.Passphrase, "", "no new password was given", "add --new-passphrase-file FILE, or run it on a terminal")
 	}
-	if len(password) == 0 {
-		return problem.New(problem.Passphrase, "", "no new password was given", "add --new-passphrase-file FILE, or run it on a terminal")
-	}
-	if err := k.ChangePassword(c.typed, password); err != nil {
-		return err
-	}
-	a.log().Info("the password was changed")
-	_, err = fmt.Fprintln(a.out, "the password is changed; copies of the keystore from before still open with the old one")
-	return err
+	return password, err
 }

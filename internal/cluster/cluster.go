@@ -102,7 +102,7 @@ const interval = 10 * time.Second
 // Node is this daemon among the others. Its methods may be called from several
 // goroutines.
 type Node struct {
-	Config
+	cfg    Config
 	self   Statement // its Key and Made are those of the last look
 	asked  chan struct{}
 	ending sync.WaitGroup
@@ -127,7 +127,7 @@ func Start(c Config) (*Node, error) {
 	if c.every == 0 {
 		c.every = interval
 	}
-	n := &Node{Config: c, self: Statement{Role: c.Role, Instance: rand.Text(), Started: time.Now().UTC()},
+	n := &Node{cfg: c, self: Statement{Role: c.Role, Instance: rand.Text(), Started: time.Now().UTC()},
 		asked: make(chan struct{}), heard: make([]heard, len(c.Peers))}
 	if err := n.look(); err != nil {
 		return nil, err
@@ -157,16 +157,16 @@ func (n *Node) Close() {
 
 // run looks and asks until ctx ends.
 func (n *Node) run(ctx context.Context) {
-	clients := make([]*client, len(n.Peers))
-	for i, p := range n.Peers {
+	clients := make([]*client, len(n.cfg.Peers))
+	for i, p := range n.cfg.Peers {
 		clients[i] = newClient(p)
 		defer clients[i].close()
 	}
-	ticker := time.NewTicker(n.every)
+	ticker := time.NewTicker(n.cfg.every)
 	defer ticker.Stop()
 	for first := true; ; first = false {
 		if err := n.look(); err != nil {
-			n.Log.Error("the keystore cannot be read; what was known of it stands", "error", err)
+			n.cfg.Log.Error("the keystore cannot be read; what was known of it stands", "error", err)
 		}
 		var round sync.WaitGroup
 		for i := range clients {
@@ -190,7 +190,7 @@ func (n *Node) run(ctx context.Context) {
 
 // look reads what the keystore says in clear.
 func (n *Node) look() error {
-	known, err := keystore.Inspect(n.Keystore)
+	known, err := keystore.Inspect(n.cfg.Keystore)
 	if err != nil {
 		return err
 	}
@@ -210,7 +210,7 @@ func (n *Node) hear(i int, s *Statement, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	h := &n.heard[i]
-	log := n.Log.With("peer", n.Peers[i].Address)
+	log := n.cfg.Log.With("peer", n.cfg.Peers[i].Address)
 	switch {
 	case err != nil && h.err == nil:
 		log.Warn("another daemon does not answer", "error", err)
@@ -233,7 +233,7 @@ func (n *Node) primaries() (senior *Statement, address string, count int) {
 		}
 		count++
 		if senior == nil || h.senior(senior) {
-			senior, address = &h.Statement, n.Peers[i].Address
+			senior, address = &h.Statement, n.cfg.Peers[i].Address
 		}
 	}
 	return senior, address, count
@@ -246,14 +246,14 @@ func (n *Node) judge() {
 	held := n.verdict()
 	switch {
 	case held != nil && (n.held == nil || n.held.Error() != held.Error()):
-		n.Log.Error("held: what is captured waits in the spool", "error", held, "try", held.Try)
+		n.cfg.Log.Error("held: what is captured waits in the spool", "error", held, "try", held.Try)
 	case held == nil && n.held != nil:
-		n.Log.Info("no longer held")
+		n.cfg.Log.Info("no longer held")
 	}
 	n.held = held
 	_, address, others := n.primaries()
-	if n.Role == Primary && others > 0 && others != n.others {
-		n.Log.Error("there is more than one primary", "peer", address, "try", "write role: secondary into the configuration of all but the oldest, then archivoltd key join there")
+	if n.cfg.Role == Primary && others > 0 && others != n.others {
+		n.cfg.Log.Error("there is more than one primary", "peer", address, "try", "write role: secondary into the configuration of all but the oldest, then archivoltd key join there")
 	}
 	n.others = others
 }
@@ -261,23 +261,23 @@ func (n *Node) judge() {
 func (n *Node) verdict() *problem.Error {
 	restart := "start archivoltd again with the encryption password"
 	switch {
-	case n.self.Key == "" && n.Role == Secondary:
-		return problem.New(problem.Failed, n.Keystore, "encryption is disabled", "archivoltd key enable at the primary, archivoltd key join here, then "+restart)
+	case n.self.Key == "" && n.cfg.Role == Secondary:
+		return problem.New(problem.Failed, n.cfg.Keystore, "encryption is disabled", "archivoltd key enable at the primary, archivoltd key join here, then "+restart)
 	case n.self.Key == "":
-		return problem.New(problem.Failed, n.Keystore, "encryption is disabled", "archivoltd key enable, then "+restart)
-	case n.Locked:
-	case n.self.Key != n.InUse:
-		return problem.New(problem.Failed, n.Keystore, "there is a new key: "+n.self.Key, restart)
+		return problem.New(problem.Failed, n.cfg.Keystore, "encryption is disabled", "archivoltd key enable, then "+restart)
+	case n.cfg.Locked:
+	case n.self.Key != n.cfg.InUse:
+		return problem.New(problem.Failed, n.cfg.Keystore, "there is a new key: "+n.self.Key, restart)
 	}
 	senior, address, _ := n.primaries()
 	switch {
 	case senior == nil:
-	case n.Role == Primary && senior.senior(&n.self):
+	case n.cfg.Role == Primary && senior.senior(&n.self):
 		return problem.New(problem.Failed, "cluster", fmt.Sprintf("this is a second primary: %s is one since %s", address, senior.Made.Format(time.RFC3339)),
 			"write role: secondary into the configuration, then archivoltd key join, and "+restart)
-	case n.Role == Secondary && senior.Key == "":
+	case n.cfg.Role == Secondary && senior.Key == "":
 		return problem.New(problem.Failed, "cluster", "encryption is disabled at the primary, "+address, "archivoltd key enable there, then archivoltd key join here")
-	case n.Role == Secondary && senior.Key != n.self.Key:
+	case n.cfg.Role == Secondary && senior.Key != n.self.Key:
 		return problem.New(problem.Failed, "cluster", "the primary, "+address+", has the key "+senior.Key+", and this daemon "+n.self.Key, "archivoltd key join, then "+restart)
 	}
 	return nil
@@ -318,20 +318,20 @@ type PeerStatus struct {
 func (n *Node) Status() Status {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	s := Status{Role: n.Role, Key: n.self.Key, Peers: []PeerStatus{}}
+	s := Status{Role: n.cfg.Role, Key: n.self.Key, Peers: []PeerStatus{}}
 	if n.held != nil {
 		s.Held, s.Try = n.held.Error(), n.held.Try
 	}
 	for i := range n.heard {
 		h := &n.heard[i]
-		p := PeerStatus{Address: n.Peers[i].Address, Up: h.err == nil && h.Instance != "", Role: h.Role, Key: h.Key}
+		p := PeerStatus{Address: n.cfg.Peers[i].Address, Up: h.err == nil && h.Instance != "", Role: h.Role, Key: h.Key}
 		if h.err != nil {
 			p.Why = h.err.Error()
 		}
 		s.Peers = append(s.Peers, p)
 	}
 	_, _, s.Primaries = n.primaries()
-	if n.Role == Primary {
+	if n.cfg.Role == Primary {
 		s.Primaries++
 	}
 	return s

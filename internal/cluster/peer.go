@@ -64,7 +64,7 @@ func (n *Node) serve(ctx context.Context, listener net.Listener) {
 			open.Add(-1)
 		}
 	}
-	server := &http.Server{Handler: mux, TLSConfig: n.Identity.server(), MaxHeaderBytes: 16 << 10,
+	server := &http.Server{Handler: mux, TLSConfig: n.cfg.Identity.server(), MaxHeaderBytes: 16 << 10,
 		ReadHeaderTimeout: askTimeout, ReadTimeout: askTimeout, WriteTimeout: joinTimeout, IdleTimeout: time.Minute,
 		ConnState: limit,
 		ErrorLog:  log.New(io.Discard, "", 0)} // handshakes that fail are nothing to wake anybody for
@@ -77,8 +77,8 @@ func (n *Node) serve(ctx context.Context, listener net.Listener) {
 
 // join gives the keys to a daemon that knows the password, until ctx ends.
 func (n *Node) join(ctx context.Context, w http.ResponseWriter, r *http.Request) {
-	log := n.Log.With("from", r.RemoteAddr)
-	if n.Role != Primary || n.secondPrimary() {
+	log := n.cfg.Log.With("from", r.RemoteAddr)
+	if n.cfg.Role != Primary || n.secondPrimary() {
 		http.Error(w, "not the primary", http.StatusNotFound)
 		return
 	}
@@ -101,7 +101,7 @@ func (n *Node) join(ctx context.Context, w http.ResponseWriter, r *http.Request)
 	if ctx.Err() != nil { // Close waits for nobody who comes now
 		return
 	}
-	k, err := keystore.Open(n.Keystore, q.Password)
+	k, err := keystore.Open(n.cfg.Keystore, q.Password)
 	if problem.ClassOf(err) == problem.Passphrase {
 		log.Warn("a daemon that wanted to join was refused: the password was wrong")
 		select { // guesses take time, also those of who leaves: the lock is held
