@@ -5,11 +5,13 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -68,12 +70,31 @@ func Find(path, name string) (*Profile, error) {
 	return nil, problem.New(problem.Usage, "--profile", "there is no "+FileName, "name it with --config FILE, or make one (docs/config.md)")
 }
 
+// What the YAML library says of a name and of a value that do not belong where
+// they stand.
+var (
+	unknownName = regexp.MustCompile(` not found in type config\.\w+`)
+	wrongKind   = regexp.MustCompile("(?s)cannot unmarshal !!(\\w+)(?: `.*?`)? into (\\S+)")
+)
+
 // inWords takes the library's manner of speaking out of an error.
 func inWords(err error) string {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	text = strings.ReplaceAll(strings.TrimPrefix(text, "unmarshal errors:"), "\n", "")
-	text = strings.NewReplacer(" not found in type config.Profile", " is unknown", " not found in type config.File", " is unknown",
-		" not found in type config.Daemon", " is unknown", " not found in type config.XMPPServer", " is unknown").Replace(text)
+	text = unknownName.ReplaceAllString(text, " is unknown")
+	text = wrongKind.ReplaceAllStringFunc(text, func(found string) string {
+		m := wrongKind.FindStringSubmatch(found)
+		stands, belongs := map[string]string{"seq": "a list", "map": "a group of names"}[m[1]], "one value"
+		switch {
+		case strings.HasPrefix(m[2], "[]"):
+			belongs = "a list"
+		case strings.HasPrefix(m[2], "config.") || strings.HasPrefix(m[2], "map["):
+			belongs = "a group of names with values"
+		case m[2] == "bool":
+			belongs = "true or false"
+		}
+		return cmp.Or(stands, "one value") + " stands where " + belongs + " belongs"
+	})
 	return strings.TrimSpace(text)
 }
 

@@ -123,7 +123,7 @@ func ParseDaemon(name string, data []byte) (*Daemon, error) {
 	d.KnownFields(true)
 	c := &Daemon{Format: Archivolt, Listen: defaultListen}
 	if err := d.Decode(c); err != nil && !errors.Is(err, io.EOF) {
-		return nil, problem.New(problem.Usage, name, inWords(err), "compare it with docs/ops/archivoltd.md")
+		return nil, problem.New(problem.Usage, name, inWords(err), "compare it with docs/ops/archivoltd.md, and with docs/ops/cisco.md for format: cisco")
 	}
 	sum := sha256.Sum256(data)
 	c.Hash = hex.EncodeToString(sum[:])
